@@ -1,0 +1,121 @@
+"""What pharmacists' actions make of an alert: silent or not, as a function of its steps, the actions and the time.
+
+"Until it worsens" means above the severity acted on.
+"""
+
+from typing import Final, NamedTuple
+
+from monitor.identity import alert_id, parts_of
+from monitor.patient import Patient
+from monitor.times import NEVER, Time, clock_text
+from monitor.types import Act, Episode, Fold
+
+SEVERITY_RANK: Final = {"info": 0, "warning": 1, "critical": 2}
+_STATES: Final = {"acknowledge": "acknowledged", "snooze": "snoozed", "override": "overridden", "reopen": "open"}
+
+
+class Standing(NamedTuple):
+    """Where an open alert stands, by which action, and when that ends by itself."""
+
+    state: str
+    act: Act | None
+    until: Time
+    worse: bool
+
+
+OPEN: Final = Standing("open", None, NEVER, worse=False)
+
+
+def standing(p: Patient, fold: Fold, episode: Episode, now: Time) -> Standing:
+    """Where an open episode stands under the actions known at `now`."""
+    acts = acts_on(p, fold, episode) if p.acts else []
+    if not acts:
+        return OPEN
+    act = acts[-1]
+    state = _STATES[act.action]
+    if state == "open":
+        return Standing("open", act, NEVER, worse=False)
+    worse = _worsened(p, fold, episode, act)
+    until = act.until if act.until is not None and state == "snoozed" else NEVER
+    if worse or now >= until:
+        return Standing("open", act, NEVER, worse)
+    return Standing(state, act, until, worse=False)
+
+
+def acts_on(p: Patient, fold: Fold, episode: Episode) -> list[Act]:
+    """The actions that apply to an episode, in order of their recording.
+
+    Those that name its alert; and those that name one which facts have replaced since, if this one, of the same code,
+    drug and subject, was open when they were recorded.
+    """
+    own = alert_id(p.id, fold.rule, episode)
+    existing = {alert_id(p.id, fold.rule, other) for other in fold.episodes}
+    key = (fold.rule.code, episode.drug, fold.rule.subject)
+    found = [
+        act
+        for act in p.acts.values()
+        if act.alert_id == own
+        or (
+            act.alert_id not in existing
+            and parts_of(act.alert_id) == key
+            and episode.onset <= act.recorded < (NEVER if episode.end is None else episode.end)
+        )
+    ]
+    return sorted(found, key=lambda act: (act.recorded, act.event_id))
+
+
+def _worsened(p: Patient, fold: Fold, episode: Episode, act: Act) -> bool:
+    """Whether the alert was, or was found to be, more severe than what was acted on."""
+    severities = fold.rule.severities
+    known = [(max(t, known_at(p, fold, t)), SEVERITY_RANK[severities[level]]) for t, level in episode.steps]
+    before = [rank for at, rank in known if at <= act.recorded]
+    if act.severity is not None:
+        acted = SEVERITY_RANK[act.severity]
+        after = before[-1:] + [rank for at, rank in known if at > act.recorded]
+    else:
+        acted = before[-1] if before else known[0][1]
+        after = [rank for at, rank in known if at > act.recorded]
+    worst = max(after, default=acted)
+    if act.action == "override":
+        return acted < SEVERITY_RANK["critical"] <= worst
+    return worst > acted
+
+
+def known_at(p: Patient, fold: Fold, t: Time) -> Time:
+    """When what a rule judged at `t` became known: the latest recording among its facts of that time."""
+    known = t
+    labs, drugs = len(p.plan.analytes), len(p.plan.drugs)
+    for source in fold.rule.judged:
+        if 0 <= source < labs:
+            series = p.series[source]
+            i = series.last(t) if series is not None else -1
+            if series is not None and i >= 0 and series.t[i] == t:
+                known = max(known, series.x[i].recorded)
+        elif labs <= source < labs + 2 * drugs:
+            given = p.given.get((source - labs) % drugs)
+            i = given.last(t) if given is not None else -1
+            if given is not None and i >= 0 and given.t[i] == t:
+                known = max(known, given.x[i].recorded)
+    return known
+
+
+def unapplied(p: Patient) -> list[Act]:
+    """The actions that apply to no alert of the patient."""
+    applied = set()
+    for fold in p.folds.values():
+        for episode in fold.episodes:
+            applied |= {act.event_id for act in acts_on(p, fold, episode)}
+    return [act for act in p.acts.values() if act.event_id not in applied]
+
+
+def promises_text(p: Patient, code: str) -> str:
+    """What was promised when alerts that this test watches over were overridden ("will monitor ...")."""
+    found = []
+    for act in sorted(p.acts.values(), key=lambda act: (act.recorded, act.event_id)):
+        parts = parts_of(act.alert_id)
+        if act.action != "override" or parts is None or not (act.reason or "").lower().startswith("will monitor"):
+            continue
+        overridden = p.plan.rule_data.get(parts[0])
+        if overridden is not None and overridden.monitored_by == code:
+            found.append(f"{parts[0]} was overridden by {act.by} on {clock_text(act.recorded)}: \"{act.reason}\"")
+    return "; ".join(found)

@@ -1,0 +1,72 @@
+"""A patient's clock: through every pending recording and due time, in order, one verdict an instant.
+
+So catching up after a pause says what would have been said, each change at its own moment.
+"""
+
+from collections.abc import Iterable
+
+from monitor.evaluation import settle, wake
+from monitor.facts import apply
+from monitor.patient import Patient
+from monitor.reconciliation import Change, reconcile
+from monitor.times import NEVER, Time
+from monitor.types import Fact, Fold
+
+
+def receive(p: Patient, facts: Iterable[Fact]) -> None:
+    """Puts facts into the patient's inbox, in any order; `advance` takes them out when their time has come."""
+    p.inbox.extend(facts)
+    # Newest first: the next one due is taken from the end.
+    p.inbox.sort(key=lambda fact: -fact.recorded)
+
+
+def next_due(p: Patient) -> Time:
+    """When the patient next has something to be judged: a recording that waits, or a due time."""
+    due = min(p.wakes.values(), default=NEVER)
+    if p.alarms:
+        due = min(due, *p.alarms.values())
+    if p.inbox:
+        due = min(due, max(p.inbox[-1].recorded, p.clock))
+    return due
+
+
+def advance(p: Patient, to: Time) -> list[Change]:
+    """Takes the patient's clock to a time, both ends included, and returns every change that is to be said."""
+    out: list[Change] = []
+    inbox = p.inbox
+    while True:
+        now = next_due(p)
+        if now > to:
+            break
+        p.clock = now
+        if inbox and inbox[-1].recorded <= now:
+            p.news.clear()
+            while inbox and inbox[-1].recorded <= now:
+                apply(p, inbox.pop())
+            changed = settle(p, now)
+            # What the facts brought is due at this same instant too.
+            if p.wakes and min(p.wakes.values()) <= now:
+                changed += wake(p, now)
+        else:
+            p.news.clear()
+            changed = wake(p, now)
+        if changed or p.acted or p.alarms:
+            _say(p, changed, now, out)
+    p.clock = max(p.clock, to)
+    return out
+
+
+def _say(p: Patient, changed: list[Fold], now: Time, out: list[Change]) -> None:
+    folds = dict.fromkeys(changed)
+    if p.acted:
+        p.acted = False
+        folds |= dict.fromkeys(p.folds.values())
+    for fold, alarm in list(p.alarms.items()):
+        if alarm <= now:
+            folds[fold] = None
+    for fold in folds:
+        alarm = reconcile(p, fold, now, out)
+        if alarm == NEVER:
+            p.alarms.pop(fold, None)
+        else:
+            p.alarms[fold] = alarm

@@ -1,0 +1,141 @@
+"""Courses: runs of doses of one antiviral, judged dose by dose from what is known up to each (alerts.md, "Words").
+
+`state_of` is a pure fold: from the state with the dose before to the state with this one. A change between
+prophylaxis and treatment begins a new course; without a label, intent is read from the doses and stays fixed once two
+doses have shown the interval.
+"""
+
+from bisect import bisect_left
+
+from monitor.dosing import dose_in, fits_maintenance
+from monitor.patient import DoseState, Given, Patient
+from monitor.plan import INTENT_PROPHYLAXIS, INTENT_TREATMENT, CourseInfo, DrugInfo
+from monitor.times import DAY, Time
+from monitor.types import MAINTENANCE, NO_LABEL, PROPHYLAXIS
+from monitor.virology import quantifiable_between
+
+INDUCTION, MAINTAINING, NO_PHASE = range(3)
+"""Phases of treatment; prophylaxis has none."""
+
+
+def restate(p: Patient, drug: int, since: Time) -> Time | None:
+    """Judges a drug's courses anew from a time on. Returns from when on its regimen differs, None if it does not."""
+    given = p.given[drug]
+    info = p.plan.drugs[drug]
+    p.therapy_from = since if p.therapy_from is None else min(since, p.therapy_from)
+    first = bisect_left(given.t, since)
+    states, count = given.s, len(given.t)
+    old = states[first:]
+    del states[first:]
+    for i in range(first, count):
+        states.append(state_of(p, info, given, i))
+    if old or first + 1 != count:
+        return None if old == states[first:] else since
+    after = states[first]
+    if first == 0:
+        return since
+    before = states[first - 1]
+    goes_on = (
+        before.start == after.start
+        and before.intent == after.intent
+        and before.phase == after.phase
+        and before.current_until >= given.t[first]
+        and before.current_until <= after.current_until
+    )
+    return None if goes_on else given.t[first]
+
+
+def state_of(p: Patient, drug: DrugInfo, given: Given, i: int) -> DoseState:
+    """Where the course stands with dose `i`, whose predecessors are judged."""
+    course = drug.course
+    assert course is not None
+    t = given.t[i]
+    label = given.x[i].label
+    before = given.s[i - 1] if i else None
+    intent = _intent(p, course, given, i, label, before)
+    if before is None or t - given.t[i - 1] > course.gap or _splits(before, intent):
+        before = None
+        start = t
+        count, days, period = 1, 1, 0
+        induction_days, stated = 0, False
+    else:
+        start = before.start
+        count = before.count + 1
+        period = (t - start) // DAY
+        days = before.days + (period > before.period)
+        induction_days, stated = before.induction_days, before.stated
+    stated = stated or label != NO_LABEL
+    phase, reads_renal = NO_PHASE, False
+    if intent == INTENT_TREATMENT:
+        if label == MAINTENANCE or (label == NO_LABEL and before is not None and _labelled_maintenance(before)):
+            phase = MAINTAINING
+        elif course.renal is not None and induction_days >= p.plan.renal.induction_days:
+            reads_renal = True
+            phase = MAINTAINING if fits_maintenance(p, drug, given, i, start) else INDUCTION
+        else:
+            phase = INDUCTION
+        if phase == INDUCTION and (before is None or period > before.period):
+            induction_days += 1
+    interval = _interval(given, i, count, course.usual)
+    if course.current_for is not None:
+        current_until = t + course.current_for
+    else:
+        least = course.current if phase == INDUCTION else course.current_spaced
+        current_until = t + max(2 * interval, least)
+    return DoseState(
+        start,
+        count,
+        days,
+        period,
+        intent,
+        stated,
+        phase,
+        interval,
+        current_until,
+        t + course.gap,
+        induction_days,
+        reads_renal,
+    )
+
+
+def _labelled_maintenance(before: DoseState) -> bool:
+    return before.phase == MAINTAINING and not before.reads_renal
+
+
+def _splits(before: DoseState, intent: int) -> bool:
+    """A change of intent begins a new course, unless a single dose without a label is all there was."""
+    return intent != before.intent and (before.stated or before.count > 1)
+
+
+def _intent(p: Patient, course: CourseInfo, given: Given, i: int, label: int, before: DoseState | None) -> int:
+    if label != NO_LABEL:
+        return INTENT_PROPHYLAXIS if label == PROPHYLAXIS else INTENT_TREATMENT
+    t = given.t[i]
+    goes_on = before is not None and t - given.t[i - 1] <= course.gap
+    if goes_on and before is not None and (before.stated or before.intent == INTENT_TREATMENT):
+        return before.intent
+    if course.apart is None or course.up_to is None:
+        return course.intent
+    if goes_on and t - given.t[i - 1] < course.apart:
+        return INTENT_TREATMENT
+    amount, per_kg = course.up_to
+    size = dose_in(p, given, i, per_kg)
+    if size is not None and size > amount:
+        return INTENT_TREATMENT
+    if not goes_on and quantifiable_between(p, t - course.clear, t):
+        return INTENT_TREATMENT
+    return INTENT_PROPHYLAXIS
+
+
+def _interval(given: Given, i: int, count: int, usual: Time) -> Time:
+    """The usual interval: the median of the course's last four gaps; with fewer than two, the drug's own."""
+    if count < 3:
+        return usual
+    t = given.t
+    if count == 3:
+        return (t[i] - t[i - 2]) // 2
+    if count == 4:
+        a, b, c = t[i] - t[i - 1], t[i - 1] - t[i - 2], t[i - 2] - t[i - 3]
+        return max(min(a, b), min(max(a, b), c))
+    gaps = sorted((t[i] - t[i - 1], t[i - 1] - t[i - 2], t[i - 2] - t[i - 3], t[i - 3] - t[i - 4]))
+    return (gaps[1] + gaps[2]) // 2

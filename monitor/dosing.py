@@ -1,0 +1,88 @@
+"""What a dose amounts to, and what a label's dosing table permits at a clearance."""
+
+from bisect import bisect_right
+
+from monitor.patient import Given, Patient
+from monitor.plan import BandInfo, DrugInfo, RenalInfo
+from monitor.renal import clearance, weight_at
+from monitor.times import Time
+from monitor.types import Dose
+from monitor.units import MILLION
+
+
+def doses_of(p: Patient, given: Given, i: int) -> list[Dose]:
+    """The administrations that together are dose `i` of a drug: all with that start."""
+    dose = given.x[i]
+    return p.dose_groups.get((dose.drug, dose.at)) or [dose]
+
+
+def dose_in(p: Patient, given: Given, i: int, per_kg: bool) -> int | None:
+    """A dose in millionths of mg, or of mg/kg; None where the amount, or a body weight that it needs, is unknown."""
+    total = 0
+    for dose in doses_of(p, given, i):
+        if dose.value is None:
+            return None
+        _, kind, factor = p.plan.dose_units[dose.unit]
+        amount = dose.value * factor // MILLION
+        if kind not in ("mass", "per_kg"):
+            return None
+        if (kind == "per_kg") != per_kg:
+            weight = weight_at(p, dose.at)
+            if weight is None:
+                return None
+            kilogram = MILLION * p.plan.kilogram
+            amount = amount * kilogram // weight.canon if per_kg else amount * weight.canon // kilogram
+        total += amount
+    return total
+
+
+def sum_of_doses(p: Patient, given: Given, i: int, start: Time, per_kg: bool) -> int | None:
+    """The sum of the doses after `start` up to and including dose `i`; None if any of them is unknown."""
+    total = 0
+    for j in range(bisect_right(given.t, start, 0, i + 1), i + 1):
+        size = dose_in(p, given, j, per_kg)
+        if size is None:
+            return None
+        total += size
+    return total
+
+
+def band_at(renal: RenalInfo, crcl: int, near_hundredths: int = 0) -> BandInfo | None:
+    """The band of a clearance, in millionths of the table's index; None below the last.
+
+    With `near_hundredths`, a clearance less than that share below a band's bound counts as that band.
+    """
+    for band in renal.bands:
+        if crcl > band.bound or (band.included and crcl == band.bound):
+            return band
+        if near_hundredths and crcl * 100 > band.bound * (100 - near_hundredths):
+            return band
+    return None
+
+
+def fits_maintenance(p: Patient, drug: DrugInfo, given: Given, i: int, course_start: Time) -> bool:
+    """Whether the course's doses of the last 48 h are no more than its maintenance column permits at this clearance.
+
+    False where that cannot be known: an unknown phase counts as induction, which has the shorter gaps.
+    """
+    course = drug.course
+    if course is None or course.renal is None:
+        return False
+    renal, constants = course.renal, p.plan.renal
+    t = given.t[i]
+    crcl = clearance(p, t, renal.per_kg, constants.creatinine_age)
+    total = sum_of_doses(p, given, i, max(t - constants.window, course_start - 1), renal.dosed_per_kg)
+    if isinstance(crcl, str) or total is None:
+        return False
+    return all(_within(p, renal, value, total) for value in (crcl.low, crcl.high))
+
+
+def _within(p: Patient, renal: RenalInfo, crcl: int, total: int) -> bool:
+    constants = p.plan.renal
+    band = band_at(renal, crcl, constants.near_hundredths)
+    if band is None:
+        return False
+    allowed = max(dose * max(1, constants.window // every) for dose, every in band.maintenance)
+    if renal.tablet is not None:
+        return total < allowed + renal.tablet
+    return total * 100 <= allowed * (100 + constants.tolerance_hundredths)

@@ -1,0 +1,191 @@
+"""From facts to episodes: each rule is folded along the patient's timeline, and no further back than a change reaches.
+
+`evaluate` is the definition: everything judged from the start. `settle` gives the same with less work, because what
+a rule judged before a fact's clinical time cannot depend on that fact (the prefix rule).
+"""
+
+from bisect import bisect_right
+from operator import attrgetter
+
+from monitor import courses
+from monitor.facts import touch
+from monitor.patient import Patient
+from monitor.times import ALWAYS, NEVER, Time
+from monitor.types import Episode, Fold, Level, Rule
+
+_by_rank = attrgetter("rule.rank")
+
+
+def settle(p: Patient, now: Time) -> list[Fold]:
+    """Judges anew whatever the facts taken in since the last call can have changed, as of `now`.
+
+    Returns the folds whose episodes differ from before.
+    """
+    if p.restate:
+        for drug, since in p.restate.items():
+            differs = courses.restate(p, drug, since)
+            if differs is not None:
+                touch(p, p.plan.course_input(drug), differs)
+        p.restate.clear()
+    return _refold_dirty(p, now)
+
+
+def wake(p: Patient, now: Time) -> list[Fold]:
+    """Judges what only time brings: every fold whose next due time has come. Returns the folds that differ."""
+    for fold, due in p.wakes.items():
+        if due <= now:
+            p.dirty[fold] = fold.since
+            fold.many = True
+    return _refold_dirty(p, now)
+
+
+def evaluate(p: Patient, now: Time) -> dict[int, list[Episode]]:
+    """Every episode of every rule, judged from the start: the definition that `settle` must agree with."""
+    p.baselines.clear()
+    p.restate = {drug: ALWAYS for drug in p.given if drug in p.plan.watched}
+    p.dirty = dict.fromkeys(p.folds.values(), ALWAYS)
+    settle(p, now)
+    return {slot: fold.episodes for slot, fold in p.folds.items()}
+
+
+def _refold_dirty(p: Patient, now: Time) -> list[Fold]:
+    changed: list[Fold] = []
+    dirty, dependents = p.dirty, p.plan.dependents
+    while dirty:
+        order = sorted(dirty, key=_by_rank) if len(dirty) > 1 else list(dirty)
+        rank = order[0].rule.rank
+        for fold in order:
+            if fold.rule.rank != rank:
+                break
+            since = dirty.pop(fold)
+            if refold(p, fold, since, now):
+                changed.append(fold)
+                if fold.rule.slot in dependents:
+                    touch(p, p.plan.alert_input(fold.rule.slot), since)
+    return changed
+
+
+def refold(p: Patient, fold: Fold, since: Time, now: Time) -> bool:
+    """Judges one rule from a time on. Returns whether its episodes differ from before."""
+    if since > fold.frontier and fold.due > since and not fold.many:
+        # Forward: nothing judged so far is in question, and one moment is to be judged.
+        before = fold.level
+        rule = fold.rule
+        level, due = rule.judge(p, since, before)
+        if due > now:
+            fold.frontier = since
+            fold.level = level
+            if rule.keeps_dues and fold.due < due:
+                due = fold.due
+            else:
+                fold.since = since
+            if due != fold.due:
+                _set_due(p, fold, due)
+            if level == before or (level <= 0 and before <= 0):
+                return False
+            _step(p, fold, since, level)
+            return True
+    fold.many = False
+    if p.unjudged:
+        code = fold.rule.code
+        for key in [key for key, t in p.unjudged.items() if key[0] == code and t >= since]:
+            del p.unjudged[key]
+    kept, before_cut = _cut(fold, since)
+    _run(p, fold, since, now)
+    return fold.episodes[kept:] != before_cut
+
+
+def _run(p: Patient, fold: Fold, since: Time, now: Time) -> None:
+    """Judges at `since`, then at every judged time after it and every due time up to `now`, in order."""
+    rule = fold.rule
+    judge = rule.judge
+    times = _judged_times(p, rule, since)
+    k = 0
+    if since == ALWAYS:
+        if not times:
+            fold.frontier = ALWAYS
+            _set_due(p, fold, NEVER)
+            return
+        since = times[0]
+        k = 1
+    t = since
+    pending, pending_since = NEVER, t
+    level = fold.level
+    while True:
+        verdict, due = judge(p, t, level)
+        if due <= t:
+            raise AssertionError(f"{rule.code}: a due time that is not in the future")
+        if verdict != level and (verdict > 0 or level > 0):
+            _step(p, fold, t, verdict)
+        level = verdict
+        following = times[k] if k < len(times) else NEVER
+        if due <= now and due < following:
+            t = due
+            continue
+        # A due time that lies ahead of the clock waits, even where a fact's clinical time runs ahead of it.
+        if (due < following or rule.keeps_dues) and due < pending:
+            pending, pending_since = due, t
+        if following == NEVER:
+            break
+        t = following
+        k += 1
+    fold.frontier = t
+    fold.level = level
+    fold.since = pending_since
+    _set_due(p, fold, pending)
+
+
+def _set_due(p: Patient, fold: Fold, due: Time) -> None:
+    fold.due = due
+    if due == NEVER:
+        p.wakes.pop(fold, None)
+    else:
+        p.wakes[fold] = due
+
+
+def _step(p: Patient, fold: Fold, t: Time, level: Level) -> None:
+    """Writes a change of level into the episodes."""
+    last = fold.episodes[-1] if fold.episodes else None
+    if last is not None and last.end is None:
+        if level > 0:
+            last.steps.append((t, level))
+        else:
+            last.end, last.why = t, level
+    else:
+        rule = fold.rule
+        drug = rule.named(p, t) if rule.named is not None else rule.drug
+        fold.episodes.append(Episode(t, drug, [(t, level)]))
+
+
+def _cut(fold: Fold, since: Time) -> tuple[int, list[Episode]]:
+    """Takes back what was judged at `since` or later. Returns how many episodes stay as they are, and the others as
+    they were."""
+    episodes = fold.episodes
+    first = len(episodes)
+    while first:
+        end = episodes[first - 1].end
+        if end is not None and end < since:
+            break
+        first -= 1
+    old = episodes[first:]
+    del episodes[first:]
+    fold.level = 0
+    for episode in old:
+        if episode.onset >= since:
+            break
+        steps = [step for step in episode.steps if step[0] < since]
+        episodes.append(Episode(episode.onset, episode.drug, steps))
+        fold.level = steps[-1][1]
+    return first, old
+
+
+def _judged_times(p: Patient, rule: Rule, since: Time) -> list[Time]:
+    """The clinical times after `since` at which a rule's verdict may change."""
+    if len(rule.judged) == 1 and not rule.lazy:
+        column = p.times_of(rule.judged[0])
+        return column[bisect_right(column, since) :]
+    times: set[Time] = set()
+    for source in rule.judged + rule.lazy:
+        column = p.times_of(source)
+        times.update(column[bisect_right(column, since) :])
+    return sorted(times)

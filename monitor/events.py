@@ -1,0 +1,390 @@
+"""Events on the wire (contract, section 1), and the one gate at which an event becomes a fact or is rejected."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from monitor.plan import AnalyteInfo, DrugInfo, Plan
+from monitor.times import ALWAYS, NEVER, Time, TimeError, duration_text, parse_date, parse_time
+from monitor.types import (
+    AT_LEAST,
+    AT_MOST,
+    CANCELLED,
+    CORRECTED,
+    DETECTED,
+    EQUAL,
+    FINAL,
+    LESS,
+    MAINTENANCE,
+    MORE,
+    NO_LABEL,
+    NOT_DETECTED,
+    PREEMPTIVE,
+    PRELIMINARY,
+    PROPHYLAXIS,
+    TREATMENT,
+    WITHDRAWN,
+    Act,
+    Dose,
+    Fact,
+    Lab,
+    Person,
+)
+from monitor.units import MILLION
+
+Id = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class LabEvent(msgspec.Struct, tag="lab", tag_field="type", gc=False):
+    """A laboratory result, body weight or height."""
+
+    event_id: Id
+    patient_id: Id
+    recorded_at: str
+    code: str | None = None
+    collected_at: str | None = None
+    value: float | None = None
+    unit: str | None = None
+    status: Literal["final", "preliminary", "corrected", "cancelled", "entered-in-error"] | None = None
+    comparator: Literal["<", "<=", ">", ">="] | None = None
+    result: str | None = None
+
+
+class AdministrationEvent(msgspec.Struct, tag="administration", tag_field="type", gc=False):
+    """A medication given, or charted as not given."""
+
+    event_id: Id
+    patient_id: Id
+    recorded_at: str
+    drug: str | None = None
+    started_at: str | None = None
+    ended_at: str | None = None
+    dose: float | None = None
+    unit: str | None = None
+    route: str | None = None
+    indication: Literal["treatment", "maintenance", "prophylaxis", "preemptive"] | None = None
+    status: Literal["completed", "in-progress", "stopped", "not-done", "entered-in-error"] | None = None
+
+
+class PatientEvent(msgspec.Struct, tag="patient", tag_field="type", gc=False):
+    """What is known about a patient beside results and doses."""
+
+    event_id: Id
+    patient_id: Id
+    recorded_at: str
+    birth_date: str | None = None
+    sex: Literal["female", "male", "other", "unknown"] | None = None
+    donor_cmv: Literal["positive", "negative"] | None = None
+    recipient_cmv: Literal["positive", "negative"] | None = None
+    transplant: Literal["hct-allogeneic", "hct-autologous", "solid-organ", "none"] | None = None
+    transplant_at: str | None = None
+    dialysis: bool | None = None
+    hiv: bool | None = None
+
+
+class ActionEvent(msgspec.Struct, tag="action", tag_field="type", gc=False):
+    """What a pharmacist did about an alert."""
+
+    event_id: Id
+    patient_id: Id
+    recorded_at: str
+    alert_id: Id
+    action: Literal["acknowledge", "snooze", "override", "reopen"]
+    by: Id
+    reason: str | None = None
+    until: str | None = None
+    severity: Literal["info", "warning", "critical"] | None = None
+
+
+Event = LabEvent | AdministrationEvent | PatientEvent | ActionEvent
+
+
+class Rejected(ValueError):
+    """An input that cannot be a fact. The reason names the field and the kind of value, never the value."""
+
+
+_LAB_RANK: Final = {
+    None: FINAL,
+    "final": FINAL,
+    "preliminary": PRELIMINARY,
+    "corrected": CORRECTED,
+    "cancelled": CANCELLED,
+    "entered-in-error": WITHDRAWN,
+}
+_MARKS: Final = {None: EQUAL, "<": LESS, "<=": AT_MOST, ">": MORE, ">=": AT_LEAST}
+_LABELS: Final = {
+    None: NO_LABEL,
+    "prophylaxis": PROPHYLAXIS,
+    "treatment": TREATMENT,
+    "preemptive": PREEMPTIVE,
+    "maintenance": MAINTENANCE,
+}
+_GIVEN: Final = frozenset(("completed", "in-progress", "stopped"))
+_TIMES_CACHED: Final = 100_000
+
+
+class Gate:
+    """Turns events into facts under one plan of knowledge. It keeps nothing of an event but the times it has read."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._analytes = plan.analyte_of
+        self._drugs = plan.drug_of
+        self._keep = plan.keep
+        self._ahead = plan.ahead
+        self._times: dict[str, Time] = {}
+        self._admit: dict[type, Callable[..., Fact | None]] = {
+            LabEvent: self._lab,
+            AdministrationEvent: self._administration,
+            PatientEvent: self._patient,
+            ActionEvent: self._action,
+        }
+
+    def admit(self, event: Event) -> Fact | None:
+        """The fact that an event states, or None where no rule watches its code or drug.
+
+        Raises Rejected, with the reason, for what the contract rejects.
+        """
+        return self._admit[type(event)](event)
+
+    def recorded(self, event: Event) -> Time:
+        """When the source knew an event that was admitted."""
+        return self._time(event.recorded_at, "recorded_at")
+
+    # Times -------------------------------------------------------------------------------------------------------
+
+    def _time(self, text: str | None, field: str) -> Time:
+        known = self._times.get(text)  # type: ignore[arg-type]
+        if known is not None:
+            return known
+        if text is None:
+            raise Rejected(f"{field}: missing")
+        try:
+            at = parse_time(text)
+        except TimeError as error:
+            raise Rejected(f"{field}: {error}") from None
+        if len(self._times) >= _TIMES_CACHED:
+            self._times.clear()
+        self._times[text] = at
+        return at
+
+    def _clinical(self, text: str | None, field: str, recorded: Time) -> Time:
+        at = self._times.get(text)  # type: ignore[arg-type]
+        if at is None:
+            at = self._time(text, field)
+        lag = recorded - at
+        if lag > self._keep:
+            raise Rejected(f"too-late: recorded more than {duration_text(self._keep)} after {field}")
+        if -lag > self._ahead:
+            raise Rejected(f"{field}: more than {duration_text(self._ahead)} after recorded_at")
+        return at
+
+    # Facts -------------------------------------------------------------------------------------------------------
+
+    def _lab(self, event: LabEvent) -> Lab | None:
+        recorded = self._time(event.recorded_at, "recorded_at")
+        rank = _LAB_RANK[event.status]
+        analyte = self._analytes.get(event.code)  # type: ignore[arg-type]
+        if analyte is None or rank in (CANCELLED, WITHDRAWN):
+            return self._lab_without_result(event, recorded, rank, analyte)
+        at = self._clinical(event.collected_at, "collected_at", recorded)
+        value = event.value
+        if value is None:
+            return self._graded(event, recorded, at, rank, analyte)
+        unit = analyte.units.get(event.unit)  # type: ignore[arg-type]
+        if unit is None:
+            unit = self._unit(event.unit, analyte)
+        if value < 0 and unit not in analyte.logs:
+            raise Rejected("value: negative")
+        size = round(value * MILLION)
+        canon = size * analyte.scale[unit]
+        mark = _MARKS[event.comparator]
+        if not size and not mark and analyte.qualitative and unit not in analyte.logs:
+            mark = NOT_DETECTED
+        low, high = analyte.plausible[unit]
+        return Lab(
+            event.event_id,
+            recorded,
+            at,
+            analyte.index,
+            event.code or "",
+            unit,
+            size,
+            canon,
+            mark,
+            rank,
+            not low <= canon <= high,
+            None,
+        )
+
+    def _unit(self, text: str | None, analyte: AnalyteInfo) -> int:
+        if text is None:
+            raise Rejected("unit: missing")
+        unit = analyte.spelled(text)
+        if unit is None:
+            raise Rejected(f"unit: not known for {analyte.name}")
+        return unit
+
+    def _graded(self, event: LabEvent, recorded: Time, at: Time, rank: int, analyte: AnalyteInfo) -> Lab:
+        result = event.result
+        if result is None:
+            raise Rejected("value: missing, and no result")
+        if analyte.qualitative and result in ("detected", "not-detected"):
+            mark = DETECTED if result == "detected" else NOT_DETECTED
+            return Lab(
+                event.event_id, recorded, at, analyte.index, event.code or "", -1, 0, 0, mark, rank, False, result
+            )
+        grade = analyte.grades.get(result)
+        if grade is None:
+            raise Rejected(f"result: not one of {analyte.name}")
+        value, unit = grade
+        canon = value * analyte.scale[unit]
+        return Lab(
+            event.event_id,
+            recorded,
+            at,
+            analyte.index,
+            event.code or "",
+            unit,
+            value,
+            canon,
+            EQUAL,
+            rank,
+            False,
+            result,
+        )
+
+    def _lab_without_result(
+        self, event: LabEvent, recorded: Time, rank: int, analyte: AnalyteInfo | None
+    ) -> Lab | None:
+        """A withdrawal needs no more than its identity; a correction may leave what is watched."""
+        withdrawn = rank in (CANCELLED, WITHDRAWN)
+        if not withdrawn and event.code is None:
+            raise Rejected("code: missing")
+        if event.collected_at is not None or not withdrawn:
+            at = self._clinical(event.collected_at, "collected_at", recorded)
+        else:
+            at = ALWAYS
+        if analyte is None and event.code is not None and rank < CANCELLED:
+            if event.value is None and event.result is None:
+                raise Rejected("value: missing, and no result")
+            return None
+        index = -1 if analyte is None else analyte.index
+        return Lab(event.event_id, recorded, at, index, event.code or "", -1, 0, 0, EQUAL, rank, False, None)
+
+    def _administration(self, event: AdministrationEvent) -> Dose | None:
+        recorded = self._time(event.recorded_at, "recorded_at")
+        status = event.status or "completed"
+        withdrawn = status == "entered-in-error"
+        if event.drug is None and not withdrawn:
+            raise Rejected("drug: missing")
+        if event.started_at is not None or not withdrawn:
+            at = self._clinical(event.started_at, "started_at", recorded)
+        else:
+            at = ALWAYS
+        end = at
+        if event.ended_at is not None:
+            end = self._time(event.ended_at, "ended_at")
+            if end < at:
+                raise Rejected("ended_at: before started_at")
+        drug = self._plan.find_drug(event.drug) if event.drug is not None else None
+        given = status in _GIVEN
+        value, unit = self._amount(event, given, drug)
+        if drug is None:
+            if event.drug is not None and not withdrawn:
+                return None
+            return Dose(event.event_id, recorded, at, end, -1, -1, None, None, False, NO_LABEL, status, WITHDRAWN, False)
+        route = self._plan.route_of(event.route)
+        return Dose(
+            event.event_id,
+            recorded,
+            at,
+            end,
+            drug.index,
+            unit,
+            value,
+            route,
+            drug.is_systemic(route, value, unit, event.drug or "", self._plan),
+            _LABELS[event.indication],
+            status,
+            WITHDRAWN if withdrawn else FINAL,
+            given and value != 0,
+        )
+
+    def _amount(self, event: AdministrationEvent, given: bool, drug: DrugInfo | None) -> tuple[int | None, int]:
+        dose = event.dose
+        if dose is None:
+            if given:
+                raise Rejected("dose: missing")
+            return None, -1
+        if dose < 0:
+            raise Rejected("dose: negative")
+        unit = -1
+        if drug is not None:
+            if event.unit is None:
+                raise Rejected("unit: missing")
+            unit = self._plan.dose_unit(event.unit, drug)
+            if unit < 0:
+                raise Rejected(f"unit: not known for {drug.name}")
+        return round(dose * MILLION), unit
+
+    def _patient(self, event: PatientEvent) -> Person:
+        recorded = self._time(event.recorded_at, "recorded_at")
+        birth = None
+        if event.birth_date is not None:
+            try:
+                birth = parse_date(event.birth_date)
+            except TimeError as error:
+                raise Rejected(f"birth_date: {error}") from None
+        transplant_at = None
+        if event.transplant_at is not None:
+            transplant_at = self._time(event.transplant_at, "transplant_at")
+            if transplant_at - recorded > self._ahead:
+                raise Rejected(f"transplant_at: more than {duration_text(self._ahead)} after recorded_at")
+        return Person(
+            event.event_id,
+            recorded,
+            birth,
+            event.sex,
+            event.donor_cmv,
+            event.recipient_cmv,
+            event.transplant,
+            transplant_at,
+            event.dialysis,
+            event.hiv,
+        )
+
+    def _action(self, event: ActionEvent) -> Act:
+        recorded = self._time(event.recorded_at, "recorded_at")
+        until = NEVER if event.until is None else self._time(event.until, "until")
+        return Act(
+            event.event_id, recorded, event.alert_id, event.action, event.by, event.reason, until, event.severity
+        )
+
+
+# Decoding --------------------------------------------------------------------------------------------------------
+
+decoder: Final = msgspec.json.Decoder(Event)
+"""Decodes one event; its errors become reasons by `reason_of`."""
+
+_PATH: Final = re.compile(r" - at `\$\.?(?:\[\.\.\.\]\.?)?([^`]*)`$")
+
+
+def reason_of(error: msgspec.MsgspecError | UnicodeDecodeError | RecursionError) -> str:
+    """Why bytes are no event, in the words of the contract: the field and the kind of value, never the value."""
+    if isinstance(error, RecursionError):
+        return "JSON nested too deep"
+    if not isinstance(error, msgspec.ValidationError):
+        return "not JSON"
+    text = str(error)
+    path = _PATH.search(text)
+    field = path[1] if path and path[1] else "event"
+    what = _PATH.sub("", text)
+    missing = re.fullmatch(r"Object missing required field `([^`]*)`", what)
+    if missing:
+        return f"{missing[1]}: missing"
+    if what.startswith("Invalid"):
+        return f"{field}: not one of its values"
+    return f"{field}: {what[0].lower()}{what[1:].replace('`', '')}"

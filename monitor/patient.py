@@ -1,0 +1,286 @@
+"""One patient's facts, kept so that any moment can be judged: for each analyte and each drug, parallel arrays in
+order of clinical time.
+
+Of several versions with one identity the greatest holds. A change of facts says from which clinical time on verdicts
+may differ (`touch`); nothing is judged here.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+import msgspec
+
+from monitor.plan import DIALYSIS, HIV, ODD, PERSON, TRANSPLANT, Plan
+from monitor.times import ALWAYS, NEVER, Time
+from monitor.types import Act, Dose, Episode, Fact, Fold, Lab, Person, Rule
+
+
+class Series(msgspec.Struct, gc=False, eq=False):
+    """The valid results of one analyte: at each collection time one point. `v` is on the analyte's scale."""
+
+    t: list[Time] = []
+    v: list[int] = []
+    x: list[Lab] = []
+
+    def last(self, t: Time) -> int:
+        """The index of the last result collected at or before `t`, or -1."""
+        times = self.t
+        if times and times[-1] <= t:
+            return len(times) - 1
+        return bisect_right(times, t) - 1
+
+
+class DoseState(msgspec.Struct, gc=False, frozen=True):
+    """Where a course stands with one of its doses, as judged from the facts up to it (alerts.md, "Words")."""
+
+    start: Time
+    count: int
+    days: int
+    period: int
+    intent: int
+    stated: bool
+    phase: int
+    interval: Time
+    current_until: Time
+    course_until: Time
+    induction_days: int
+    reads_renal: bool
+
+
+class Given(msgspec.Struct, gc=False, eq=False):
+    """The systemic doses of one drug that were given, one entry for each start time, and the course with each."""
+
+    t: list[Time] = []
+    x: list[Dose] = []
+    s: list[DoseState] = []
+
+    def last(self, t: Time) -> int:
+        """The index of the last dose started at or before `t`, or -1."""
+        times = self.t
+        if times and times[-1] <= t:
+            return len(times) - 1
+        return bisect_right(times, t) - 1
+
+
+class Baseline(msgspec.Struct, gc=False, frozen=True):
+    """A course's baseline creatinine: twice its size on the analyte's scale (a median of two stays exact)."""
+
+    twice: int
+    unit: int
+    how: str
+    labs: tuple[Lab, ...]
+
+
+Course = tuple[int, Time]
+"""A drug and its course's first dose."""
+
+
+class TherapyState(msgspec.Struct, gc=False, frozen=True):
+    """A joined therapy as it stood with one dose: its start, its treatment days, that dose, its courses."""
+
+    start: Time
+    days: int
+    period: int
+    last: Time
+    courses: frozenset[Course]
+
+
+class Patient:
+    """One patient: the facts, what was judged of them so far, and what waits."""
+
+    __slots__ = (
+        "acted",
+        "acts",
+        "alarms",
+        "baseline_until",
+        "baselines",
+        "birth",
+        "clock",
+        "dialysis",
+        "dirty",
+        "donor",
+        "dose_facts",
+        "dose_groups",
+        "folds",
+        "given",
+        "hiv",
+        "id",
+        "inbox",
+        "lab_facts",
+        "lab_groups",
+        "listen",
+        "news",
+        "not_given",
+        "odd",
+        "people",
+        "plan",
+        "present",
+        "recipient",
+        "restate",
+        "series",
+        "sex",
+        "suspects",
+        "therapies",
+        "therapy_from",
+        "therapy_times",
+        "transplants",
+        "unjudged",
+        "wakes",
+    )
+
+    def __init__(self, plan: Plan, patient_id: str) -> None:
+        self.plan = plan
+        self.id = patient_id
+        self.clock: Time = ALWAYS
+        self.inbox: list[Fact] = []
+        self.lab_facts: dict[str, Lab] = {}
+        self.dose_facts: dict[str, Dose] = {}
+        self.people: dict[str, Person] = {}
+        self.acts: dict[str, Act] = {}
+        self.acted = False
+        self.series: list[Series | None] = [None] * len(plan.analytes)
+        self.odd: dict[int, Series] = {}
+        self.suspects: list[Time] = []
+        self.lab_groups: dict[tuple[int, Time], list[Lab]] = {}
+        self.given: dict[int, Given] = {}
+        self.not_given: dict[int, list[tuple[Time, str]]] = {}
+        self.dose_groups: dict[tuple[int, Time], list[Dose]] = {}
+        self.birth: Time | None = None
+        self.sex: str | None = None
+        self.donor: str | None = None
+        self.recipient: str | None = None
+        self.transplants: list[tuple[Time, str]] = []
+        self.dialysis: list[tuple[Time, bool]] = []
+        self.hiv: list[tuple[Time, bool]] = []
+        self.present: set[int] = set()
+        self.folds: dict[int, Fold] = {}
+        self.listen: dict[int, tuple[list[Fold], list[Fold], list[Fold]]] = {}
+        self.dirty: dict[Fold, Time] = {}
+        self.restate: dict[int, Time] = {}
+        self.wakes: dict[Fold, Time] = {}
+        self.alarms: dict[Fold, Time] = {}
+        self.news: list[tuple[Fact, Fact | None]] = []
+        self.unjudged: dict[tuple[str, str], Time] = {}
+        self.baselines: dict[tuple[int, Time], Baseline | None] = {}
+        self.baseline_until: Time = ALWAYS
+        self.therapy_times: list[Time] = []
+        self.therapies: list[TherapyState] = []
+        self.therapy_from: Time | None = None
+
+    def times_of(self, source: int) -> list[Time]:
+        """The clinical times, rising, at which an input of a rule has something new."""
+        plan = self.plan
+        if source < 0:
+            if source == ODD:
+                return self.suspects
+            if source == TRANSPLANT:
+                return [at for at, _ in self.transplants]
+            changes = self.dialysis if source == DIALYSIS else self.hiv if source == HIV else []
+            return [at for at, _ in changes]
+        labs, drugs = len(plan.analytes), len(plan.drugs)
+        if source < labs:
+            series = self.series[source]
+            return series.t if series is not None else []
+        if source < labs + 2 * drugs:
+            given = self.given.get((source - labs) % drugs)
+            return given.t if given is not None else []
+        if source < 2 * labs + 2 * drugs:
+            odd = self.odd.get(source - labs - 2 * drugs)
+            return odd.t if odd is not None else []
+        fold = self.folds.get(source - 2 * labs - 2 * drugs)
+        return sorted(_boundaries(fold)) if fold is not None else []
+
+    def concerns(self, rule: Rule, fact: Fact, old: Fact | None = None) -> bool:
+        """Whether a rule listens to what a fact (or the version it replaced) is about."""
+        inputs = {*rule.judged, *rule.lazy, *rule.quiet}
+        for one in (fact, old):
+            if isinstance(one, Lab) and (one.analyte in inputs or self.plan.derived_from.get(one.analyte) in inputs):
+                return True
+            if isinstance(one, Dose):
+                labs = len(self.plan.analytes)
+                if one.drug >= 0 and (labs + one.drug in inputs or self.plan.course_input(one.drug) in inputs):
+                    return True
+            if isinstance(one, Person) and inputs & {PERSON, TRANSPLANT, DIALYSIS, HIV}:
+                return True
+        return False
+
+    # What holds at a moment, from the facts up to it ---------------------------------------------------------------
+
+    def last_dose(self, drugs: tuple[int, ...], t: Time) -> tuple[Time, int]:
+        """When the last dose of any of some drugs started, at or before `t`, and which drug it was.
+
+        Of two at the same moment, the one that comes first among `drugs`; (ALWAYS, -1) where there is none.
+        """
+        latest, which = ALWAYS, -1
+        for drug in drugs:
+            given = self.given.get(drug)
+            if given is not None:
+                i = given.last(t)
+                if i >= 0 and given.t[i] > latest:
+                    latest, which = given.t[i], drug
+        return latest, which
+
+    def state(self, drug: int, t: Time) -> DoseState | None:
+        """Where a drug's course stands at `t`, which may lie after the course's end; None before any dose."""
+        given = self.given.get(drug)
+        if given is None:
+            return None
+        i = given.last(t)
+        return given.s[i] if i >= 0 else None
+
+    def state_start(self, drug: int, t: Time) -> Time:
+        """When the course that a drug's last dose at `t` belongs to began; there must be one."""
+        given = self.given[drug]
+        return given.s[given.last(t)].start
+
+    def latest_episode(self, code: str, t: Time) -> Episode | None:
+        """The latest episode, open or closed, that a rule judged before this one began at or before `t`."""
+        latest = None
+        for slot in self.plan.slots.get(code, ()):
+            fold = self.folds.get(slot)
+            if fold is not None:
+                for episode in reversed(fold.episodes):
+                    if episode.onset <= t:
+                        if latest is None or episode.onset > latest.onset:
+                            latest = episode
+                        break
+        return latest
+
+    def note(self, code: str, reason: str, t: Time) -> None:
+        """Lists what a rule could not judge at `t` for want of data."""
+        key = (code, reason)
+        if t < self.unjudged.get(key, NEVER):
+            self.unjudged[key] = t
+
+    def on_dialysis(self, t: Time) -> bool:
+        """Whether the patient is known to be on dialysis at `t`."""
+        return _holding(self.dialysis, t)
+
+    def has_hiv(self, t: Time) -> bool:
+        """Whether the patient is known to live with HIV at `t`."""
+        return _holding(self.hiv, t)
+
+    def transplant(self, t: Time) -> tuple[Time, str]:
+        """The latest transplant at or before `t` and its kind; (ALWAYS, "none") where there is none."""
+        held = (ALWAYS, "none")
+        for entry in self.transplants:
+            if entry[0] > t:
+                break
+            held = entry
+        return held
+
+
+def _boundaries(fold: Fold) -> Iterator[Time]:
+    for episode in fold.episodes:
+        yield from (t for t, _ in episode.steps)
+        if episode.end is not None:
+            yield episode.end
+
+
+def _holding(changes: list[tuple[Time, bool]], t: Time) -> bool:
+    held = False
+    for at, value in changes:
+        if at > t:
+            break
+        held = value
+    return held

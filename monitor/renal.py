@@ -1,0 +1,77 @@
+"""Creatinine clearance by Cockcroft-Gault, in the form that each drug's label uses.
+
+Foscarnet's label uses mL/min/kg, in which body weight cancels; the others use mL/min with body weight as it is. Never
+an eGFR in mL/min/1.73 m2. Sources: Cockcroft and Gault 1976; the labels' dosing sections.
+"""
+
+from typing import NamedTuple
+
+from monitor.patient import Patient, Series
+from monitor.times import Time, years_between
+from monitor.types import EQUAL, Lab
+from monitor.units import MILLION
+
+
+class Clearance(NamedTuple):
+    """A clearance in millionths of mL/min or mL/min/kg, rounded down.
+
+    `low` and `high` differ only where the sex is not known as female or male: by the factor for women and without it.
+    """
+
+    low: int
+    high: int
+    creatinine: Lab
+    weight: Lab | None
+
+
+def weight_at(p: Patient, t: Time) -> Lab | None:
+    """The latest body weight at `t`, at most 90 d old (7 d is fresh; an older one is used with its age said)."""
+    series = p.series[p.plan.weight]
+    return _recent(series, t, p.plan.renal.weight_age_at_most)
+
+
+def _recent(series: Series | None, t: Time, age: Time) -> Lab | None:
+    """The latest plain number at most so old."""
+    if series is None:
+        return None
+    i = series.last(t)
+    while i >= 0 and t - series.t[i] <= age:
+        if series.x[i].mark == EQUAL:
+            return series.x[i]
+        i -= 1
+    return None
+
+
+def clearance(p: Patient, t: Time, per_kg: bool, creatinine_age: Time) -> Clearance | str:
+    """The creatinine clearance at `t`, or why it cannot be known.
+
+    The creatinine may be `creatinine_age` old, in microseconds. Under 18 years and on dialysis it is not evaluated.
+    """
+    constants = p.plan.renal
+    if p.birth is None:
+        return "no birth date"
+    age = years_between(p.birth, t)
+    if age < constants.adult_from:
+        return f"under {constants.adult_from} years"
+    if p.on_dialysis(t):
+        return "on dialysis"
+    creatinine = _recent(p.series[p.plan.creatinine], t, creatinine_age)
+    if creatinine is None or creatinine.canon <= 0:
+        return "no recent creatinine"
+    # Both numerator and denominator are whole numbers; millionths of the clearance are their quotient, rounded down.
+    size = (constants.age_term - age) * p.plan.mg_per_dl * MILLION * MILLION
+    below = constants.divisor * creatinine.canon
+    weight = None
+    if not per_kg:
+        weight = weight_at(p, t)
+        if weight is None:
+            return "no body weight within 90 d"
+        size *= weight.canon
+        below *= MILLION * p.plan.kilogram
+    high = size // below
+    low = size * constants.female_hundredths // (100 * below)
+    if p.sex == "male":
+        low = high
+    elif p.sex == "female":
+        high = low
+    return Clearance(low, high, creatinine, weight)

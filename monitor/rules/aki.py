@@ -1,0 +1,278 @@
+"""Is the kidney being injured on a nephrotoxic antiviral?
+
+KDIGO 2012 by creatinine, against the lowest of 48 h, the lowest of 7 d, and the course's own baseline (a rolling
+minimum alone drifts up with a slow injury). Numbers: `rules.aki`.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.baseline import course_baseline
+from monitor.exposure import Tails, drug_given_last, exposed_until, tails_of
+from monitor.knowledge import Amount, DrugName, Ladder, RuleData, Span, Tail
+from monitor.patient import Baseline, Patient, Series
+from monitor.plan import DIALYSIS, TRANSPLANT, Amounts, Kind, Plan
+from monitor.times import NEVER, Time, clock_text, duration_text
+from monitor.types import AT_MOST, EQUAL, GONE, LESS, OVER, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.units import rounded_text
+from monitor.wording import amount_text, dated, drugs_text
+
+MIMICKED, STAGE_1 = 1, 2
+"""Levels: stage 1 that a drug mimics, then the KDIGO stages."""
+
+
+class AkiData(RuleData):
+    """`rules.aki`."""
+
+    drugs: dict[DrugName, Tail]
+    rise: Amount
+    rise_window: Span
+    ratio_window: Span
+    ratios: Ladder
+    stage_3_from: Amount
+    after_exposure: Span
+    mimics: tuple[DrugName, ...]
+    mimic_first_within: Span
+    mimic_not_within: Span
+    nephrotoxins: tuple[DrugName, ...]
+    nephrotoxins_within: Span
+
+
+class Aki(msgspec.Struct, gc=False, frozen=True):
+    """The numbers, ready to judge: amounts by unit on creatinine's scale, ratios in thousandths."""
+
+    data: AkiData
+    creatinine: int
+    tails: Tails
+    drugs: tuple[int, ...]
+    rise: Amounts
+    rise_window: Time
+    ratio_window: Time
+    ratios: tuple[int, int, int]
+    stage_3_from: Amounts
+    after: Time
+    mimics: tuple[int, ...]
+    first_within: Time
+    not_within: Time
+
+
+class Figures(NamedTuple):
+    """What one creatinine amounts to. `absolute`: its stage rests on the absolute rise alone."""
+
+    stage: int
+    absolute: bool
+    lowest_48h: Lab | None
+    lowest_7d: Lab | None
+    baseline: Baseline | None
+    before: Lab | None
+
+
+def build(code: str, data: AkiData, plan: Plan) -> list[Rule]:
+    """The one rule for all nephrotoxic antivirals: an alert is for the drug given last at its onset."""
+    creatinine = plan.analytes[plan.creatinine]
+    first, second, third = (int(ratio * 1000) for ratio in data.ratios.rising)
+    k = Aki(
+        data,
+        creatinine.index,
+        tails_of(data.drugs, plan),
+        tuple(plan.drug_index[name] for name in data.drugs),
+        creatinine.amounts(data.rise),
+        data.rise_window.value,
+        data.ratio_window.value,
+        (first, second, third),
+        creatinine.amounts(data.stage_3_from),
+        data.after_exposure.value,
+        tuple(plan.drug_index[name] for name in data.mimics),
+        data.mimic_first_within.value,
+        data.mimic_not_within.value,
+    )
+    doses = tuple(plan.doses(name) for name in data.drugs)
+    return [
+        Rule(
+            code,
+            None,
+            None,
+            ("", "info", "warning", "critical", "critical"),
+            judged=(creatinine.index,),
+            needs=(doses, (creatinine.index,)),
+            judge=partial(judge, k),
+            say=partial(say, k),
+            references=data.references,
+            quiet=(*doses, *(plan.doses(name) for name in data.mimics), TRANSPLANT, DIALYSIS),
+            told=tuple(plan.doses(name) for name in data.nephrotoxins),
+            named=lambda p, t: drug_given_last(p, k.tails, t),
+        )
+    ]
+
+
+def judge(k: Aki, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised by a creatinine collected while exposed; ended by recovery, or 7 d after the exposure."""
+    series = p.series[k.creatinine]
+    i = series.last(t) if series is not None else -1
+    until = exposed_until(p, k.tails, t)
+    if level <= 0 and (series is None or i < 0 or series.t[i] != t or until < t):
+        return GONE, NEVER
+    end = until + k.after
+    if t >= end:
+        return OVER, NEVER
+    assert series is not None
+    lab = series.x[i]
+    if p.dialysis and p.on_dialysis(lab.at):
+        p.note("aki", "on dialysis: creatinine is not judged", t)
+        return level, end
+    figures = figures_of(k, p, series, i)
+    if figures.baseline is None:
+        p.note("aki", "no baseline creatinine: judged by the rises of 48 h and 7 d alone", t)
+    stage = figures.stage
+    if stage == 0:
+        if level <= 0 or _near_baseline(k, lab, figures.baseline):
+            return GONE, NEVER
+        return level if lab.mark in (LESS, AT_MOST) else min(level, STAGE_1), end
+    if stage == 1 and figures.absolute and _mimicked_by(k, p, t) is not None:
+        return MIMICKED, end
+    return stage + 1, end
+
+
+def figures_of(k: Aki, p: Patient, series: Series, i: int) -> Figures:
+    """The KDIGO stage of creatinine `i` and what it rests on; results on dialysis count nowhere."""
+    lab, value, t = series.x[i], series.v[i], series.t[i]
+    if lab.mark in (LESS, AT_MOST):
+        return Figures(0, absolute=False, lowest_48h=None, lowest_7d=None, baseline=None, before=None)
+    lowest_48h = lowest_7d = None
+    low_48h = low_7d = NEVER
+    rise_from, ratio_from = t - k.rise_window, t - k.ratio_window
+    j = i - 1
+    while j >= 0 and series.t[j] >= ratio_from:
+        other = series.x[j]
+        if other.mark == EQUAL and not (p.dialysis and p.on_dialysis(other.at)):
+            canon = other.canon
+            if canon < low_7d:
+                low_7d, lowest_7d = canon, other
+            if canon < low_48h and other.at >= rise_from:
+                low_48h, lowest_48h = canon, other
+        j -= 1
+    drug = p.last_dose(k.drugs, t)[1]
+    start = p.state_start(drug, t)
+    baseline = course_baseline(p, drug, start)
+    before = _last_before(p, series, start)
+    stage = ratio_stage = 0
+    first, second, third = k.ratios
+    size = value * 1000
+    if lowest_7d is not None and size >= first * low_7d:
+        ratio_stage = 3 if size >= third * low_7d else 2 if size >= second * low_7d else 1
+    if baseline is not None and (before is None or value > before.canon):
+        base = baseline.twice
+        if 2 * size >= first * base:
+            by_base = 3 if 2 * size >= third * base else 2 if 2 * size >= second * base else 1
+            ratio_stage = max(ratio_stage, by_base)
+    stage = ratio_stage
+    if lowest_48h is not None and value - low_48h >= k.rise[lab.unit]:
+        stage = max(stage, 1)
+    if stage and value >= k.stage_3_from[lab.unit]:
+        stage = 3
+    return Figures(stage, stage == 1 and not ratio_stage, lowest_48h, lowest_7d, baseline, before)
+
+
+def _last_before(p: Patient, series: Series, start: Time) -> Lab | None:
+    """The last creatinine collected by the first dose."""
+    i = series.last(start)
+    while i >= 0:
+        lab = series.x[i]
+        if lab.mark == EQUAL and not (p.dialysis and p.on_dialysis(lab.at)):
+            return lab
+        i -= 1
+    return None
+
+
+def _near_baseline(k: Aki, lab: Lab, baseline: Baseline | None) -> bool:
+    """Recovered: less than 1.5 times and less than 0.3 mg/dL above the baseline. Without one, no criterion is enough."""
+    if baseline is None:
+        return True
+    twice = 2 * lab.canon
+    return twice * 1000 < k.ratios[0] * baseline.twice and twice - baseline.twice < 2 * k.rise[lab.unit]
+
+
+def _mimicked_by(k: Aki, p: Patient, t: Time) -> int | None:
+    """A drug, newly given, that raises creatinine without a change of filtration."""
+    for drug in k.mimics:
+        given = p.given.get(drug)
+        if given is None:
+            continue
+        i = given.last(t)
+        first = -1
+        while i >= 0 and given.t[i] >= t - k.first_within:
+            first = i
+            i -= 1
+        if first >= 0 and (i < 0 or given.t[i] < given.t[first] - k.not_within):
+            return drug
+    return None
+
+
+# Words -----------------------------------------------------------------------------------------------------------
+
+
+def say(k: Aki, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """The rise, what it is measured against, and what else may stand behind it."""
+    series = p.series[k.creatinine]
+    assert series is not None
+    i = series.last(t)
+    lab = series.x[i]
+    figures = figures_of(k, p, series, i)
+    stage = max(figures.stage, 1)
+    drug = (episode.drug or "").capitalize()
+    parts = [f"{dated(p, lab)}: {_against(k, p, lab, figures)}"]
+    mimic = _mimicked_by(k, p, t) if level == MIMICKED else None
+    title = f"{drug}: creatinine {amount_text(p, lab)}, KDIGO stage {stage}"
+    if figures.stage == 0:
+        title = f"{drug}: creatinine {amount_text(p, lab)}, acute kidney injury not yet recovered"
+    if mimic is not None:
+        name = p.plan.drugs[mimic].name
+        title = f"{title}, perhaps by {name}"
+        parts.append(
+            f"{name} was first given within {duration_text(k.first_within)} and raises creatinine without a change of"
+            " filtration"
+        )
+    last, which = p.last_dose(k.drugs, t)
+    start = p.state_start(which, t)
+    parts.append(f"Course of {p.plan.drugs[which].name} since {clock_text(start)}, last dose {clock_text(last)}")
+    others = drugs_text(p, k.data.nephrotoxins, t, k.data.nephrotoxins_within.value)
+    if others:
+        parts.append(f"Other nephrotoxic drugs within {duration_text(k.data.nephrotoxins_within.value)}: {others}")
+    facts = [lab]
+    for one in (figures.lowest_48h, figures.lowest_7d, *(figures.baseline.labs if figures.baseline else ())):
+        if one is not None and one not in facts:
+            facts.append(one)
+    severity = ("", "info", "warning", "critical", "critical")[level]
+    return Words(title, ". ".join(parts) + ".", k.data.advice.get(severity, ""), tuple(facts))  # type: ignore[call-overload]
+
+
+def _against(k: Aki, p: Patient, lab: Lab, figures: Figures) -> str:
+    """The comparisons, each with its threshold."""
+    parts = []
+    first = rounded_text(k.ratios[0] / 1000, 1)
+    unit = p.plan.analytes[k.creatinine]
+    scale = unit.scale[lab.unit]
+    rise = f"{rounded_text(k.rise[lab.unit] / scale / 1e6, 1)} {unit.unit_names[lab.unit]}"
+    if figures.baseline is not None:
+        base = figures.baseline
+        ratio = rounded_text(2 * lab.canon / base.twice, 2) if base.twice else "?"
+        size = rounded_text(base.twice / 2 / unit.scale[base.unit] / 1e6, 2)
+        parts.append(f"{ratio} x baseline {size} {unit.unit_names[base.unit]} ({base.how}; threshold {first} x)")
+        if figures.before is not None and lab.canon <= figures.before.canon:
+            parts.append(f"not above the last value before the first dose ({amount_text(p, figures.before)})")
+    else:
+        parts.append("no baseline is known")
+    if figures.lowest_48h is not None:
+        low = figures.lowest_48h
+        up = rounded_text((lab.canon - low.canon) / scale / 1e6, 2)
+        parts.append(f"{up} {unit.unit_names[lab.unit]} above the lowest of 48 h, {amount_text(p, low)} (threshold {rise})")
+    if figures.lowest_7d is not None:
+        low = figures.lowest_7d
+        ratio = rounded_text(lab.canon / low.canon, 2) if low.canon else "?"
+        parts.append(f"{ratio} x the lowest of 7 d, {amount_text(p, low)} (threshold {first} x)")
+    return "; ".join(parts)
+
+
+KINDS = {"aki": Kind(AkiData, build)}

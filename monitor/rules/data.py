@@ -1,0 +1,177 @@
+"""Is a result believable at all? What is not feeds no other rule (monitor/facts.py sees to that).
+
+Numbers: the plausible ranges of the analytes, and `rules.suspect-sample`.
+"""
+
+from functools import partial
+
+import msgspec
+
+from monitor.knowledge import AnalyteName, Amount, RuleData
+from monitor.patient import Patient
+from monitor.plan import ODD, AnalyteInfo, Kind, Plan, SuspectInfo
+from monitor.times import ALWAYS, NEVER, Time, clock_text
+from monitor.types import GONE, Episode, Level, Rule, Verdict, Words
+from monitor.wording import amount_text, cutoff_text, dated
+
+
+class ImplausibleData(RuleData):
+    """`rules.implausible-result`."""
+
+
+class SuspectData(RuleData):
+    """`rules.suspect-sample`."""
+
+    potassium: AnalyteName
+    calcium: AnalyteName
+    potassium_above: Amount
+    calcium_below: Amount
+    voids: tuple[AnalyteName, ...]
+
+    def suspect_limits(self, plan: Plan) -> SuspectInfo:
+        """The limits by unit, for the reading of samples."""
+        potassium, calcium = (plan.analytes[plan.analyte_index[key]] for key in (self.potassium, self.calcium))
+        return SuspectInfo(
+            potassium.index,
+            calcium.index,
+            potassium.amounts(self.potassium_above),
+            calcium.amounts(self.calcium_below),
+            frozenset(plan.analyte_index[key] for key in self.voids),
+        )
+
+
+class Implausible(msgspec.Struct, gc=False, frozen=True):
+    """One analyte, ready to judge."""
+
+    data: ImplausibleData
+    analyte: AnalyteInfo
+    watched: tuple[int, ...]
+    tail: Time
+
+
+def is_watched(p: Patient, watched: tuple[int, ...], tail: Time, t: Time) -> bool:
+    """Whether the patient is on an antiviral at `t`, or was at most so long before."""
+    for drug in watched:
+        given = p.given.get(drug)
+        i = given.last(t) if given is not None else -1
+        if given is not None and i >= 0 and (t - given.t[i] <= tail or t <= given.s[i].current_until):
+            return True
+    return False
+
+
+def build_implausible(code: str, data: ImplausibleData, plan: Plan) -> list[Rule]:
+    """A rule for each analyte with a plausible range."""
+    watched = tuple(sorted(plan.watched))
+    doses = tuple(plan.doses(plan.drugs[drug].name) for drug in watched)
+    rules = []
+    for analyte in plan.analytes:
+        if plan.knowledge.analytes[analyte.key].plausible is None:
+            continue
+        k = Implausible(data, analyte, watched, plan.watched_tail)
+        rules.append(
+            Rule(
+                code,
+                None,
+                analyte.key,
+                ("", "info"),
+                judged=(plan.odd_input(analyte.index),),
+                needs=((plan.odd_input(analyte.index),), doses),
+                judge=partial(judge_implausible, k),
+                say=partial(say_implausible, k),
+                references=data.references,
+                lazy=(analyte.index,),
+                quiet=doses,
+            )
+        )
+    return rules
+
+
+def judge_implausible(k: Implausible, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised by a result outside the range; ended by a plausible one."""
+    odd, series = p.odd.get(k.analyte.index), p.series[k.analyte.index]
+    i = odd.last(t) if odd is not None else -1
+    if odd is None or i < 0:
+        return GONE, NEVER
+    j = series.last(t) if series is not None else -1
+    if series is not None and j >= 0 and series.t[j] >= odd.t[i]:
+        return GONE, NEVER
+    if level > 0 or (odd.t[i] == t and is_watched(p, k.watched, k.tail, t)):
+        return 1, NEVER
+    return GONE, NEVER
+
+
+def say_implausible(k: Implausible, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """The value and the range."""
+    lab = p.odd[k.analyte.index].x[p.odd[k.analyte.index].last(t)]
+    low, high = k.analyte.plausible[lab.unit]
+    limits = [
+        cutoff_text(k.analyte, tuple([bound] * len(k.analyte.scale)), lab) if abs(bound) < 10**39 else "none"
+        for bound in (low, high)
+    ]
+    detail = f"{dated(p, lab)}; plausible from {limits[0]} to {limits[1]}. No other rule uses it."
+    return Words(f"Implausible {k.analyte.name}: {amount_text(p, lab)}", detail, k.data.advice.get("info", ""), (lab,))
+
+
+class Suspect(msgspec.Struct, gc=False, frozen=True):
+    """The suspect sample, ready to judge."""
+
+    data: SuspectData
+    info: SuspectInfo
+    watched: tuple[int, ...]
+    tail: Time
+
+
+def build_suspect(code: str, data: SuspectData, plan: Plan) -> list[Rule]:
+    """One rule for all samples."""
+    watched = tuple(sorted(plan.watched))
+    doses = tuple(plan.doses(plan.drugs[drug].name) for drug in watched)
+    k = Suspect(data, data.suspect_limits(plan), watched, plan.watched_tail)
+    return [
+        Rule(
+            code,
+            None,
+            None,
+            ("", "info"),
+            judged=(ODD,),
+            needs=((ODD,), doses),
+            judge=partial(judge_suspect, k),
+            say=partial(say_suspect, k),
+            references=data.references,
+            lazy=(k.info.potassium, k.info.calcium),
+            quiet=doses,
+        )
+    ]
+
+
+def judge_suspect(k: Suspect, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised by a suspect sample; ended by a later one that is not."""
+    latest = max((at for at in p.suspects if at <= t), default=ALWAYS)
+    if latest == ALWAYS:
+        return GONE, NEVER
+    for analyte in (k.info.potassium, k.info.calcium):
+        series = p.series[analyte]
+        i = series.last(t) if series is not None else -1
+        if series is not None and i >= 0 and series.t[i] > latest:
+            return GONE, NEVER
+    if level > 0 or (latest == t and is_watched(p, k.watched, k.tail, t)):
+        return 1, NEVER
+    return GONE, NEVER
+
+
+def say_suspect(k: Suspect, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """The two values that do not go together."""
+    at = max(time for time in p.suspects if time <= t)
+    labs = [
+        lab for analyte in (k.info.potassium, k.info.calcium) for lab in p.lab_groups.get((analyte, at), ())
+    ]
+    detail = (
+        f"Sample of {clock_text(at)}: {' with '.join(f'{p.plan.analytes[lab.analyte].name} {amount_text(p, lab)}' for lab in labs)}."
+        " Potassium EDTA in the tube raises potassium and binds calcium. No other rule uses the sample's cations."
+    )
+    return Words("Suspect sample: high potassium with very low calcium", detail, k.data.advice.get("info", ""), tuple(labs))
+
+
+KINDS = {
+    "implausible-result": Kind(ImplausibleData, build_implausible),
+    "suspect-sample": Kind(SuspectData, build_suspect),
+}

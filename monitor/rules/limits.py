@@ -1,0 +1,183 @@
+"""Has a result fallen below a limit while the patient is exposed to a drug that lowers it?
+
+One shape for neutrophils, platelets and hemoglobin on myelosuppressive antivirals and for magnesium, potassium and
+phosphate on foscarnet. Where a table gives `recovered_once` and `recovered_twice`, an alert ends only by them; else by
+any result back above. Numbers: the rules' own tables; CTCAE grades 3 and 4.
+"""
+
+from functools import partial
+
+import msgspec
+
+from monitor.exposure import Tails, drug_given_last, exposed_until, tails_of
+from monitor.knowledge import AnalyteName, Amount, DrugName, RuleData, Span, Tail
+from monitor.patient import Patient, Series
+from monitor.plan import Amounts, Kind, Plan
+from monitor.reading import is_below
+from monitor.times import NEVER, Time, clock_text, duration_text
+from monitor.types import GONE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.wording import amount_text, cutoff_text, dated, drugs_text
+
+WARNING, CRITICAL = 1, 2
+STARTED_BELOW = "started-below-count-limits"
+
+
+class LimitData(RuleData):
+    """A table of this shape, such as `rules.neutropenia`."""
+
+    analyte: AnalyteName
+    drugs: dict[DrugName, Tail]
+    below: Amount
+    critical_below: Amount | None = None
+    recovered_once: Amount | None = None
+    recovered_twice: Amount | None = None
+    named: dict[str, tuple[DrugName, ...]] = {}
+    named_within: Span
+
+
+class Limit(msgspec.Struct, gc=False, frozen=True):
+    """The numbers, ready to judge. `stands`: for how long `started-below-count-limits` speaks for this."""
+
+    data: LimitData
+    analyte: int
+    tails: Tails
+    below: Amounts
+    critical_below: Amounts | None
+    recovered_once: Amounts | None
+    recovered_twice: Amounts | None
+    stands: Time
+
+
+def build(code: str, data: LimitData, plan: Plan) -> list[Rule]:
+    """One rule for all the drugs that lower an analyte: an alert is for the drug given last at its onset."""
+    analyte = plan.analytes[plan.analyte_index[data.analyte]]
+
+    def amounts(amount: Amount | None) -> Amounts | None:
+        return analyte.amounts(amount) if amount is not None else None
+
+    started = plan.rule_data.get(STARTED_BELOW)
+    covered = started is not None and data.analyte in getattr(started, "limits", {})
+    k = Limit(
+        data,
+        analyte.index,
+        tails_of(data.drugs, plan),
+        analyte.amounts(data.below),
+        amounts(data.critical_below),
+        amounts(data.recovered_once),
+        amounts(data.recovered_twice),
+        started.stands_for.value if covered else 0,  # type: ignore[union-attr]
+    )
+    doses = tuple(plan.doses(name) for name in data.drugs)
+    return [
+        Rule(
+            code,
+            None,
+            None,
+            ("", "warning", "critical"),
+            judged=(analyte.index,),
+            needs=(doses, (analyte.index,)),
+            judge=partial(judge, k),
+            say=partial(say, k),
+            references=data.references,
+            quiet=doses,
+            told=tuple(plan.doses(name) for names in data.named.values() for name in names),
+            follows=(STARTED_BELOW,) if k.stands else (),
+            rank=1 if k.stands else 0,
+            named=lambda p, t: drug_given_last(p, k.tails, t),
+        )
+    ]
+
+
+def judge(k: Limit, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised by a result collected while exposed; ended by recovery or with the exposure."""
+    series = p.series[k.analyte]
+    i = series.last(t) if series is not None else -1
+    until = exposed_until(p, k.tails, t)
+    if t > until:
+        return OVER, NEVER
+    may_speak = series is not None and i >= 0 and series.t[i] == t
+    if k.stands:
+        started = p.latest_episode(STARTED_BELOW, t)
+        if started is not None:
+            yields_until = min(started.onset + k.stands, NEVER if started.end is None else started.end)
+            if t < yields_until:
+                return YIELDED, yields_until
+            may_speak = may_speak or (t == yields_until and i >= 0)
+    if level <= 0 and not may_speak:
+        return GONE, NEVER
+    assert series is not None
+    found = _level(k, series, i)
+    if level <= 0:
+        if not found or exposed_until(p, k.tails, series.t[i]) < series.t[i]:
+            return GONE, NEVER
+        return found, until + 1
+    if found is None or (found == GONE and not _recovered(k, series, i)):
+        found = level if found is None else WARNING
+    return (found, until + 1) if found else (GONE, NEVER)
+
+
+def _level(k: Limit, series: Series, i: int) -> Level | None:
+    """What the latest result alone says; None where it is censored and leaves it open."""
+    lab = series.x[i]
+    if k.critical_below is not None and is_below(lab, k.critical_below):
+        return CRITICAL
+    below = is_below(lab, k.below)
+    return None if below is None else WARNING if below else GONE
+
+
+def _recovered(k: Limit, series: Series, i: int) -> bool:
+    """Back above, once far enough or twice running."""
+    if k.recovered_once is None or k.recovered_twice is None:
+        return True
+    if is_below(series.x[i], k.recovered_once) is False:
+        return True
+    return i > 0 and all(is_below(series.x[j], k.recovered_twice) is False for j in (i, i - 1))
+
+
+def say(k: Limit, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """The result, its limits, and what else lowers it or is being done about it."""
+    series = p.series[k.analyte]
+    assert series is not None
+    i = series.last(t)
+    lab = series.x[i]
+    analyte = p.plan.analytes[k.analyte]
+    limits = [f"warning below {cutoff_text(analyte, k.below, lab)}"]
+    if k.critical_below is not None:
+        limits.append(f"critical below {cutoff_text(analyte, k.critical_below, lab)}")
+    parts = [f"{dated(p, lab)} ({', '.join(limits)})"]
+    if k.recovered_once is not None and k.recovered_twice is not None:
+        parts.append(
+            f"It ends at {cutoff_text(analyte, k.recovered_once, lab)} or more once, or at"
+            f" {cutoff_text(analyte, k.recovered_twice, lab)} or more twice running"
+        )
+    if i > 0:
+        parts.append(f"Before: {_earlier(p, series, i)}")
+    last, which = p.last_dose(tuple(drug for drug, _ in k.tails), t)
+    start = p.state_start(which, t)
+    parts.append(f"Course of {p.plan.drugs[which].name} since {clock_text(start)}, last dose {clock_text(last)}")
+    within = k.data.named_within.value
+    for what, names in k.data.named.items():
+        text = drugs_text(p, names, t, within)
+        if text:
+            parts.append(f"{what.capitalize() if what.islower() else what} within {duration_text(within)}: {text}")
+    title = f"{(episode.drug or '').capitalize()}: {analyte.name} {amount_text(p, lab)}"
+    advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
+    return Words(title, ". ".join(parts) + ".", advice, tuple(series.x[max(0, i - 1) : i + 1][::-1]))
+
+
+def _earlier(p: Patient, series: Series, i: int) -> str:
+    labs: list[Lab] = series.x[max(0, i - 3) : i]
+    return ", ".join(f"{amount_text(p, lab)} on {clock_text(lab.at)}" for lab in reversed(labs))
+
+
+KINDS = {
+    code: Kind(LimitData, build)
+    for code in (
+        "neutropenia",
+        "thrombocytopenia",
+        "anemia",
+        "hypomagnesemia",
+        "hypokalemia",
+        "hypophosphatemia",
+    )
+}

@@ -1,0 +1,333 @@
+"""Was a test that therapy asks for not drawn in time?
+
+Due is the later of the course's first dose and the last valid result's collection, plus the gap in force. Raised by
+the clock alone, while the drug is current. Of several tests the oldest decides. Missing data never switches this off.
+Numbers: the rules' own tables.
+"""
+
+from functools import partial
+
+import msgspec
+
+from monitor.actions import promises_text
+from monitor.courses import MAINTAINING, NO_PHASE
+from monitor.knowledge import AnalyteName, Amount, DrugName, Entry, RuleData, Span
+from monitor.patient import DoseState, Patient
+from monitor.plan import INTENT_TREATMENT, PERSON, TRANSPLANT, Amounts, Kind, Plan
+from monitor.reading import is_below
+from monitor.therapy import therapy_at
+from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
+from monitor.types import GONE, OVER, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.virology import quantifiable_between
+from monitor.wording import dated
+
+WARNING, CRITICAL = 1, 2
+
+
+class Early(Entry):
+    """A gap of the first days of a course."""
+
+    within: Span
+    gap: Span
+    low_baseline_gap: Span | None = None
+    low_baseline_below: Amount | None = None
+    twice_is_critical: bool = False
+
+
+class Gap(Entry):
+    """The longest time between two tests, and what holds early in a course."""
+
+    gap: Span
+    twice_is_critical: bool = False
+    early: Early | None = None
+
+
+class Gaps(Entry):
+    """Gaps by phase, intent, or `any`; what is missing falls to the next."""
+
+    induction: Gap | None = None
+    maintenance: Gap | None = None
+    treatment: Gap | None = None
+    prophylaxis: Gap | None = None
+    any: Gap | None = None
+
+
+class OverdueData(RuleData):
+    """A table of this shape, such as `rules.overdue-renal`."""
+
+    tests: tuple[tuple[AnalyteName, ...], ...]
+    drugs: dict[DrugName, Gaps]
+    low_baseline_within: Span | None = None
+
+
+class OverdueLoadData(OverdueData):
+    """`rules.overdue-viral-load`."""
+
+    quantifiable_within: Span
+    after_therapy_for: Span
+    after_therapy_gap: Span
+
+
+Tests = tuple[tuple[int, ...], ...]
+"""The tests that are all due, each any of some analytes."""
+
+
+class Overdue(msgspec.Struct, gc=False, frozen=True):
+    """The numbers of one drug, ready to judge. `shortest`: no gap of the drug is shorter."""
+
+    code: str
+    data: OverdueData
+    drug: int
+    tests: Tests
+    gaps: Gaps
+    shortest: Time
+    low_baseline: tuple[int, Amounts, Time] | None
+    quantifiable_within: Time | None
+
+
+def build(code: str, data: OverdueData, plan: Plan) -> list[Rule]:
+    """A rule for each drug; for viral loads also one for the weeks after therapy."""
+    tests = tuple(tuple(plan.analyte_index[name] for name in group) for group in data.tests)
+    labs = tuple(i for group in tests for i in group)
+    needs_load = isinstance(data, OverdueLoadData)
+    watched = tuple(plan.doses(plan.drugs[drug].name) for drug in sorted(plan.watched))
+    rules = []
+    for name, gaps in data.drugs.items():
+        k = Overdue(
+            code,
+            data,
+            plan.drug_index[name],
+            tests,
+            gaps,
+            _shortest(gaps),
+            _low_baseline(data, gaps, plan),
+            data.quantifiable_within.value if isinstance(data, OverdueLoadData) else None,
+        )
+        rules.append(
+            Rule(
+                code,
+                name,
+                None,
+                ("", "warning", "critical"),
+                judged=(plan.courses(name), *(labs if needs_load else ())),
+                needs=((plan.doses(name),),),
+                judge=partial(judge, k),
+                say=partial(say, k),
+                references=data.references,
+                lazy=() if needs_load else labs,
+                quiet=watched if needs_load else (plan.doses(name),),
+            )
+        )
+    if isinstance(data, OverdueLoadData):
+        rules.append(_after_therapy(code, data, plan, tests))
+    return rules
+
+
+def _shortest(gaps: Gaps) -> Time:
+    found = []
+    for one in (gaps.induction, gaps.maintenance, gaps.treatment, gaps.prophylaxis, gaps.any):
+        if one is not None:
+            found.append(one.gap.value)
+            if one.early is not None:
+                found.append(one.early.gap.value)
+                if one.early.low_baseline_gap is not None:
+                    found.append(one.early.low_baseline_gap.value)
+    return min(found)
+
+
+def _low_baseline(data: OverdueData, gaps: Gaps, plan: Plan) -> tuple[int, Amounts, Time] | None:
+    early = gaps.any.early if gaps.any is not None else None
+    if early is None or early.low_baseline_below is None or data.low_baseline_within is None:
+        return None
+    anc = plan.analytes[plan.analyte_index["anc"]]
+    return anc.index, anc.amounts(early.low_baseline_below), data.low_baseline_within.value
+
+
+def gap_in_force(k: Overdue, p: Patient, state: DoseState, t: Time) -> tuple[Time, bool, Time] | None:
+    """The gap at `t`, whether twice of it is critical, and until when it holds; None where nothing is asked for.
+
+    Missing data makes no gap longer: an unknown phase counts as induction.
+    """
+    gap = _gap(k.gaps, state)
+    if gap is None:
+        return None
+    early = gap.early
+    if early is None or t > state.start + early.within.value:
+        return gap.gap.value, gap.twice_is_critical, NEVER
+    span = early.gap.value
+    if early.low_baseline_gap is not None and k.low_baseline is not None and _starts_low(k.low_baseline, p, state.start):
+        span = early.low_baseline_gap.value
+    return span, early.twice_is_critical, state.start + early.within.value
+
+
+def _gap(gaps: Gaps, state: DoseState) -> Gap | None:
+    if state.intent != INTENT_TREATMENT:
+        return gaps.prophylaxis or gaps.any
+    by_phase = gaps.maintenance if state.phase == MAINTAINING else gaps.induction
+    return by_phase or gaps.treatment or gaps.any
+
+
+def _starts_low(low: tuple[int, Amounts, Time], p: Patient, start: Time) -> bool:
+    analyte, below, within = low
+    series = p.series[analyte]
+    i = series.last(start) if series is not None else -1
+    return series is not None and i >= 0 and start - series.t[i] <= within and is_below(series.x[i], below) is True
+
+
+def oldest(p: Patient, tests: Tests, t: Time) -> tuple[Time, Lab | None]:
+    """Of the latest results of each test at `t` the oldest; ALWAYS where a test has none."""
+    found, which = NEVER, None
+    for group in tests:
+        latest, lab = ALWAYS, None
+        for analyte in group:
+            series = p.series[analyte]
+            i = series.last(t) if series is not None else -1
+            if series is not None and i >= 0 and series.t[i] > latest:
+                latest, lab = series.t[i], series.x[i]
+        if latest < found:
+            found, which = latest, lab
+    return found, which
+
+
+def judge(k: Overdue, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised when due, by the clock; ended by the tests, or when the drug is no longer current."""
+    state = p.state(k.drug, t)
+    if state is None or t > state.current_until:
+        return OVER, NEVER
+    if k.quantifiable_within is not None and not _asks_for_load(k.quantifiable_within, p, state, t):
+        return GONE, NEVER
+    force = gap_in_force(k, p, state, t)
+    if force is None:
+        return GONE, NEVER
+    gap, twice, holds_until = force
+    base = max(state.start, oldest(p, k.tests, t)[0])
+    due = base + gap
+    if level > 0 and base + k.shortest <= t < due:
+        # A gap that has grown since does not make up for the test that was missed.
+        return level, state.current_until + 1
+    if t < due:
+        return GONE, min(due, holds_until + 1)
+    if twice and t >= base + 2 * gap:
+        level = CRITICAL
+    following = base + 2 * gap if twice and level < CRITICAL else NEVER
+    return max(level, WARNING), min(state.current_until + 1, following)
+
+
+def _asks_for_load(within: Time, p: Patient, state: DoseState, t: Time) -> bool:
+    """Whether a quantifiable load makes this a therapy for CMV; prophylaxis is watched without one."""
+    if state.intent != INTENT_TREATMENT:
+        return True
+    therapy = therapy_at(p, t)
+    start = therapy.start if therapy is not None else state.start
+    return quantifiable_between(p, start - within, t)
+
+
+def say(k: Overdue, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """Which tests, how old the last ones are, the gap and how long it has been passed."""
+    state = p.state(k.drug, t)
+    assert state is not None
+    force = gap_in_force(k, p, state, episode.onset) or (k.shortest, False, NEVER)
+    name = p.plan.drugs[k.drug].name
+    phase = "prophylaxis" if state.intent != INTENT_TREATMENT else "maintenance" if state.phase == MAINTAINING else ""
+    if not phase:
+        phase = "treatment" if k.gaps.induction is None or state.phase == NO_PHASE else "induction"
+    lines, labs = [], []
+    for group in k.tests:
+        names = " or ".join(p.plan.analytes[analyte].name for analyte in group)
+        at, lab = oldest(p, (group,), t)
+        if lab is None:
+            lines.append(f"{names}: no result on file")
+        else:
+            labs.append(lab)
+            lines.append(f"{dated(p, lab)}, {duration_text(t - at)} ago")
+    gap_text = duration_text(force[0])
+    parts = [
+        "; ".join(lines),
+        f"{name.capitalize()} {phase}, course since {clock_text(state.start)}: at most {gap_text} between tests",
+        f"Due since {clock_text(episode.onset)}; no result is known that was collected since",
+    ]
+    promises = promises_text(p, k.code)
+    if promises:
+        parts.append(promises)
+    advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
+    return Words(f"{name.capitalize()}: {k.data.title.lower()}", ". ".join(parts) + ".", advice, tuple(labs))
+
+
+# After therapy ---------------------------------------------------------------------------------------------------
+
+
+class AfterTherapy(msgspec.Struct, gc=False, frozen=True):
+    """Viral loads in the weeks after a joined therapy of a transplant patient."""
+
+    code: str
+    data: OverdueLoadData
+    tests: Tests
+    lasts: Time
+    gap: Time
+    quantifiable_within: Time
+
+
+def _after_therapy(code: str, data: OverdueLoadData, plan: Plan, tests: Tests) -> Rule:
+    k = AfterTherapy(
+        code,
+        data,
+        tests,
+        data.after_therapy_for.value,
+        data.after_therapy_gap.value,
+        data.quantifiable_within.value,
+    )
+    watched = [plan.drugs[drug].name for drug in sorted(plan.watched)]
+    doses = tuple(plan.doses(name) for name in watched)
+    return Rule(
+        code,
+        None,
+        None,
+        ("", "info"),
+        judged=(*(plan.courses(name) for name in watched), TRANSPLANT, *tests[0]),
+        needs=(doses, (TRANSPLANT,)),
+        judge=partial(judge_after, k),
+        say=partial(say_after, k),
+        references=data.references,
+        quiet=(*doses, PERSON),
+    )
+
+
+def judge_after(k: AfterTherapy, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised by the clock for 8 weeks after the last dose, once the treatment courses have ended."""
+    therapy = therapy_at(p, t)
+    if therapy is None or t > therapy.last + k.lasts or p.transplant(t)[1] == "none":
+        return OVER, NEVER
+    ends = max((state.course_until for state in _treatments(p, t)), default=ALWAYS)
+    if t <= ends:
+        return OVER, ends + 1
+    if not quantifiable_between(p, therapy.start - k.quantifiable_within, t):
+        return GONE, NEVER
+    due = max(therapy.start, oldest(p, k.tests, t)[0]) + k.gap
+    over = therapy.last + k.lasts + 1
+    return (1, over) if t >= due else (GONE, min(due, over))
+
+
+def _treatments(p: Patient, t: Time) -> list[DoseState]:
+    states = [p.state(drug, t) for drug in p.given if drug in p.plan.watched]
+    return [state for state in states if state is not None and state.intent == INTENT_TREATMENT]
+
+
+def say_after(k: AfterTherapy, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """When therapy ended and when the last load was drawn."""
+    therapy = therapy_at(p, t)
+    at, lab = oldest(p, k.tests, t)
+    assert therapy is not None
+    last = f"{dated(p, lab)}, {duration_text(t - at)} ago" if lab is not None else "no result on file"
+    detail = (
+        f"{last}. Joined therapy from {clock_text(therapy.start)} to {clock_text(therapy.last)}: at most"
+        f" {duration_text(k.gap)} between loads for {duration_text(k.lasts)} after it."
+    )
+    return Words("CMV DNA overdue after therapy", detail, k.data.advice.get("info", ""), (lab,) if lab else ())
+
+
+KINDS = {
+    "overdue-renal": Kind(OverdueData, build),
+    "overdue-electrolytes": Kind(OverdueData, build),
+    "overdue-blood-count": Kind(OverdueData, build),
+    "overdue-viral-load": Kind(OverdueLoadData, build),
+}

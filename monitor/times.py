@@ -1,0 +1,100 @@
+"""Time as whole microseconds since 1970-01-01T00:00:00Z, in and out of ISO 8601.
+
+Integers compare exactly and fast, and 48 hours stay 48 hours across a change of daylight saving time.
+"""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+Time = int
+"""Microseconds since 1970 in UTC."""
+
+MICROSECOND: Final = timedelta(microseconds=1)
+SECOND: Final = 1_000_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+NEVER: Final = 1 << 62
+ALWAYS: Final = -NEVER
+"""Before everything; the clinical time of what is timeless."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_YEARS: Final = range(1900, 2101)
+_UNITS: Final = {"min": MINUTE, "h": HOUR, "d": DAY}
+
+
+class TimeError(ValueError):
+    """A text that is no time of the contract. The message says why and does not quote it."""
+
+
+def parse_time(text: str) -> Time:
+    """The time that an ISO 8601 text with an offset names.
+
+    Raises TimeError without an offset, outside the years 1900 to 2100, or for what is no such text.
+    """
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise TimeError("not an ISO 8601 time") from None
+    if when.tzinfo is None:
+        raise TimeError("no offset")
+    if when.year not in _YEARS:
+        raise TimeError("outside 1900-2100")
+    return (when - _EPOCH) // MICROSECOND
+
+
+def parse_date(text: str) -> Time:
+    """The first moment (UTC) of a date `YYYY-MM-DD`, `YYYY-MM` or `YYYY`.
+
+    An incomplete date counts as its first day: an older patient has the lower clearance, so the error is on
+    the safe side. Raises TimeError for anything else and outside the years 1900 to 2100.
+    """
+    full = text + "-01" * (2 - text.count("-")) if 4 <= len(text) <= 7 else text
+    try:
+        day = date.fromisoformat(full) if len(full) == 10 else None
+    except ValueError:
+        day = None
+    if day is None:
+        raise TimeError("not a date")
+    if day.year not in _YEARS:
+        raise TimeError("outside 1900-2100")
+    return (datetime(day.year, day.month, day.day, tzinfo=UTC) - _EPOCH) // MICROSECOND
+
+
+def iso(at: Time) -> str:
+    """A time as the contract writes it: UTC with `Z`, a fraction only where there is one."""
+    text = (_EPOCH + at * MICROSECOND).isoformat()
+    return text[:-6] + "Z"
+
+
+def clock_text(at: Time) -> str:
+    """A time for a reader: `2026-03-04 08:00 UTC`."""
+    return (_EPOCH + at * MICROSECOND).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def parse_duration(text: str) -> int:
+    """`48 h`, `7 d`, `90 min` in microseconds. Raises ValueError for anything else."""
+    number, _, unit = text.partition(" ")
+    if unit not in _UNITS:
+        raise ValueError("not a duration such as '48 h', '7 d' or '90 min'")
+    count = float(number)
+    if not count > 0:
+        raise ValueError("a duration is positive")
+    return round(count * _UNITS[unit])
+
+
+def duration_text(span: int) -> str:
+    """A span for a reader: `35 min`, `3 h 20 min`, `2 d 4 h`, `12 d`."""
+    if span < HOUR:
+        return f"{span // MINUTE} min"
+    if span < 2 * DAY:
+        hours, minutes = span // HOUR, span % HOUR // MINUTE
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = span // DAY, span % DAY // HOUR
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def years_between(birth: Time, at: Time) -> int:
+    """Completed years of age."""
+    born, now = _EPOCH + birth * MICROSECOND, _EPOCH + at * MICROSECOND
+    return now.year - born.year - ((now.month, now.day) < (born.month, born.day))

@@ -1,0 +1,119 @@
+"""Plain text for a pharmacist: figures with units and ages, in one manner everywhere."""
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+from monitor.patient import Patient
+from monitor.plan import AnalyteInfo
+from monitor.times import ALWAYS, Time, clock_text, duration_text, iso
+from monitor.types import EQUAL, PRELIMINARY, Act, Dose, Evidence, Fact, Lab, Person, Rule
+from monitor.units import MILLION, decimal_text, rounded_text
+
+_SIGNS = ("", "<", "<=", ">", ">=", "", "")
+
+
+def amount_text(p: Patient, lab: Lab) -> str:
+    """A result as reported: `1.5 mg/dL`, `<137 [IU]/mL`, `not-detected`, `2+`."""
+    if lab.grade is not None:
+        return lab.grade
+    if lab.unit < 0:
+        return "no result"
+    return f"{_SIGNS[lab.mark]}{decimal_text(lab.value)} {p.plan.analytes[lab.analyte].unit_names[lab.unit]}"
+
+
+def cutoff_text(analyte: AnalyteInfo, cutoffs: tuple[int, ...], lab: Lab) -> str:
+    """A cut-off in the unit of the result that it is held against."""
+    size = Fraction(cutoffs[lab.unit], analyte.scale[lab.unit] * MILLION)
+    return f"{rounded_text(size, 4)} {analyte.unit_names[lab.unit]}"
+
+
+def lab_text(p: Patient, lab: Lab) -> str:
+    """A result with its name: `creatinine 1.5 mg/dL`, saying so where it is preliminary or computed."""
+    text = f"{p.plan.analytes[lab.analyte].name} {amount_text(p, lab)}"
+    notes = []
+    if not lab.loinc and lab.mark == EQUAL:
+        notes.append("computed from the percentage and the leukocytes of the same sample")
+    if lab.rank == PRELIMINARY:
+        notes.append("preliminary")
+    return f"{text} ({', '.join(notes)})" if notes else text
+
+
+def dated(p: Patient, lab: Lab) -> str:
+    """A result with its name and collection time."""
+    return f"{lab_text(p, lab)} collected {clock_text(lab.at)}"
+
+
+def aged(p: Patient, lab: Lab, t: Time) -> str:
+    """A result with its name and its age at `t`."""
+    return f"{lab_text(p, lab)} ({duration_text(t - lab.at)} old)"
+
+
+def dose_text(p: Patient, dose: Dose) -> str:
+    """An administration: `foscarnet 6000 mg iv`."""
+    name = p.plan.drugs[dose.drug].name
+    if dose.value is None:
+        amount = "not given" if dose.status == "not-done" else "of unknown amount"
+    else:
+        amount = f"{decimal_text(dose.value)} {p.plan.dose_units[dose.unit][0]}"
+    return " ".join(part for part in (name, amount, dose.route) if part)
+
+
+def drugs_text(p: Patient, names: Iterable[str], t: Time, within: Time) -> str:
+    """Those of some drugs that were given within a time before `t`, each with its last dose's age."""
+    found = []
+    for name in names:
+        given = p.given.get(p.plan.drug_index[name])
+        i = given.last(t) if given is not None else -1
+        if given is not None and i >= 0 and t - given.t[i] <= within:
+            found.append(f"{name} ({duration_text(t - given.t[i])} before)")
+    return ", ".join(found)
+
+
+def fact_text(p: Patient, fact: Fact) -> str:
+    """Any fact in a few words."""
+    if isinstance(fact, Lab):
+        return dated(p, fact) if fact.at != ALWAYS else "result withdrawn"
+    if isinstance(fact, Dose):
+        return dose_text(p, fact) if fact.drug >= 0 else "administration withdrawn"
+    return "patient data" if isinstance(fact, Person) else "action"
+
+
+def evidence_of(p: Patient, fact: Fact) -> Evidence:
+    """A fact as an alert's evidence."""
+    if isinstance(fact, Lab):
+        return Evidence(fact.event_id, iso(_time(fact)), lab_text(p, fact) if fact.analyte >= 0 else "withdrawn")
+    if isinstance(fact, Dose):
+        return Evidence(fact.event_id, iso(_time(fact)), dose_text(p, fact) if fact.drug >= 0 else "withdrawn")
+    return Evidence(fact.event_id, iso(fact.recorded), fact_text(p, fact))
+
+
+def _time(fact: Lab | Dose) -> Time:
+    return fact.recorded if fact.at == ALWAYS else fact.at
+
+
+def news_text(p: Patient, rule: Rule) -> str:
+    """Which facts, taken in this moment, a rule's change rests on; empty where only time brought it."""
+    texts = []
+    for fact, old in p.news:
+        if isinstance(fact, Act) or not p.concerns(rule, fact, old):
+            continue
+        texts.append(_news(p, fact, old))
+    if len(texts) > 4:
+        texts[4:] = [f"and {len(texts) - 4} more"]
+    return "; ".join(texts)
+
+
+def _news(p: Patient, fact: Fact, old: Fact | None) -> str:
+    name = f"{fact.event_id}"
+    if isinstance(fact, Lab) and fact.void:
+        was = f" ({fact_text(p, old)})" if isinstance(old, Lab) and old.analyte >= 0 else ""
+        return f"{name} withdrawn or without result{was}"
+    if isinstance(fact, Dose) and not fact.given:
+        was = f" ({fact_text(p, old)})" if isinstance(old, Dose) and old.drug >= 0 else ""
+        return f"{name} not given or withdrawn{was}"
+    text = f"{name}: {fact_text(p, fact)}"
+    if isinstance(fact, Lab) and isinstance(old, Lab) and not old.void:
+        return f"{text}, corrected from {amount_text(p, old)}"
+    if isinstance(fact, Lab | Dose) and fact.recorded - fact.at > 0 and fact.recorded < p.clock:
+        return f"{text} (arrived late)"
+    return text

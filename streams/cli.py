@@ -1,0 +1,100 @@
+"""The command line (contract, section 3). Heavy imports wait until a command needs them."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+app = typer.Typer(
+    name="cmvigil",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Watches over patients on antiviral therapy for cytomegalovirus, event by event.",
+    epilog="Decision support for professionals; not a medical device. Exit status: 0 the command ran, whatever it"
+    " found; 2 unusable arguments or input; 1 a failure of cmvigil itself.",
+)
+
+KnowledgeOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--knowledge",
+        metavar="DIR_OR_FILE",
+        help="A site's own knowledge (TOML), laid over the default key by key. May be given several times.",
+    ),
+]
+
+
+def main() -> None:
+    """The entry point `cmvigil`."""
+    app()
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,  # noqa: FBT002
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of  # noqa: PLC0415
+
+        typer.echo(f"cmvigil {version_of('cmvigil')}")
+        raise typer.Exit
+
+
+@app.command()
+def replay(
+    logs: Annotated[
+        list[str],
+        typer.Argument(metavar="LOG...", help="Logs: .ndjson, .jsonl, .json, each also .gz or .zst; - is standard input."),
+    ],
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Alert changes as NDJSON on standard output, even on a terminal.")
+    ] = False,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Run the clock on, or stop it, at this ISO 8601 time with an offset (inclusive)."),
+    ] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write each rejected input with its reason, as NDJSON.")
+    ] = None,
+    unjudged: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what could not be judged for want of data, as NDJSON.")
+    ] = None,
+    knowledge: KnowledgeOption = None,
+) -> None:
+    """Run the monitor over logs and say what changed for whom.
+
+    Events may stand in any order, late, twice, corrected or withdrawn: they are taken in the order of `recorded_at`,
+    and due times fire at their moment. On a terminal a table is shown; into a pipe, or with --json, every change of an
+    alert is one line of NDJSON.
+    """
+    from streams.commands import run_replay  # noqa: PLC0415
+
+    _exit(
+        run_replay(
+            logs, as_json=as_json, until=until, rejects_path=rejects, unjudged_path=unjudged, overlays=knowledge or []
+        )
+    )
+
+
+@app.command()
+def rules(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything that is known, as JSON.")] = False,
+    check: Annotated[
+        Path | None, typer.Option(metavar="DIR_OR_FILE", help="Validate a site's own knowledge and say what is wrong.")
+    ] = None,
+    knowledge: KnowledgeOption = None,
+) -> None:
+    """Show what the monitor knows: every code, threshold and schedule, each with its source."""
+    from streams.commands import run_rules  # noqa: PLC0415
+
+    _exit(run_rules(as_json=as_json, check=check, overlays=knowledge or []))
+
+
+def _exit(status: int) -> NoReturn:
+    sys.stdout.flush()
+    raise typer.Exit(status)
