@@ -7,7 +7,7 @@ doses have shown the interval.
 
 from bisect import bisect_left
 
-from monitor.dosing import dose_in, fits_maintenance
+from monitor.dosing import dose_size, fits_maintenance
 from monitor.patient import DoseState, Given, Patient
 from monitor.plan import INTENT_PROPHYLAXIS, INTENT_TREATMENT, CourseInfo, DrugInfo
 from monitor.times import DAY, Time
@@ -26,8 +26,11 @@ def restate(p: Patient, drug: int, since: Time) -> Time | None:
     first = bisect_left(given.t, since)
     states, count = given.s, len(given.t)
     old = states[first:]
-    del states[first:]
+    del states[first:], given.m[first:]
+    assert info.course is not None
+    per_kg = info.course.dosed_per_kg
     for i in range(first, count):
+        given.m.append(dose_size(p, given, i, per_kg))
         states.append(state_of(p, info, given, i))
     if old or first + 1 != count:
         return None if old == states[first:] else since
@@ -118,9 +121,8 @@ def _intent(p: Patient, course: CourseInfo, given: Given, i: int, label: int, be
         return course.intent
     if goes_on and t - given.t[i - 1] < course.apart:
         return INTENT_TREATMENT
-    amount, per_kg = course.up_to
-    size = dose_in(p, given, i, per_kg)
-    if size is not None and size > amount:
+    size = given.m[i]
+    if size is not None and size > course.up_to:
         return INTENT_TREATMENT
     if not goes_on and quantifiable_between(p, t - course.clear, t):
         return INTENT_TREATMENT

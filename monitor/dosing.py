@@ -1,7 +1,5 @@
 """What a dose amounts to, and what a label's dosing table permits at a clearance."""
 
-from bisect import bisect_right
-
 from monitor.patient import Given, Patient
 from monitor.plan import BandInfo, DrugInfo, RenalInfo
 from monitor.renal import clearance, weight_at
@@ -16,34 +14,49 @@ def doses_of(p: Patient, given: Given, i: int) -> list[Dose]:
     return p.dose_groups.get((dose.drug, dose.at)) or [dose]
 
 
-def dose_in(p: Patient, given: Given, i: int, per_kg: bool) -> int | None:
+def dose_size(p: Patient, given: Given, i: int, per_kg: bool) -> int | None:
     """A dose in millionths of mg, or of mg/kg; None where the amount, or a body weight that it needs, is unknown."""
+    dose = given.x[i]
+    if dose.drug >= 0 and (dose.drug, dose.at) not in p.dose_groups:
+        return _size(p, dose, per_kg)
     total = 0
-    for dose in doses_of(p, given, i):
-        if dose.value is None:
-            return None
-        _, kind, factor = p.plan.dose_units[dose.unit]
-        amount = dose.value * factor // MILLION
-        if kind not in ("mass", "per_kg"):
-            return None
-        if (kind == "per_kg") != per_kg:
-            weight = weight_at(p, dose.at)
-            if weight is None:
-                return None
-            kilogram = MILLION * p.plan.kilogram
-            amount = amount * kilogram // weight.canon if per_kg else amount * weight.canon // kilogram
-        total += amount
-    return total
-
-
-def sum_of_doses(p: Patient, given: Given, i: int, start: Time, per_kg: bool) -> int | None:
-    """The sum of the doses after `start` up to and including dose `i`; None if any of them is unknown."""
-    total = 0
-    for j in range(bisect_right(given.t, start, 0, i + 1), i + 1):
-        size = dose_in(p, given, j, per_kg)
+    for part in doses_of(p, given, i):
+        size = _size(p, part, per_kg)
         if size is None:
             return None
         total += size
+    return total
+
+
+def _size(p: Patient, dose: Dose, per_kg: bool) -> int | None:
+    if dose.value is None:
+        return None
+    _, kind, factor = p.plan.dose_units[dose.unit]
+    amount = dose.value * factor // MILLION
+    if kind == "mass":
+        if not per_kg:
+            return amount
+    elif kind != "per_kg":
+        return None
+    elif per_kg:
+        return amount
+    weight = weight_at(p, dose.at)
+    if weight is None:
+        return None
+    kilogram = MILLION * p.plan.kilogram
+    return amount * kilogram // weight.canon if per_kg else amount * weight.canon // kilogram
+
+
+def sum_of_doses(given: Given, i: int, start: Time) -> int | None:
+    """The sum of the doses after `start` up to and including dose `i`; None if any of them is unknown."""
+    total = 0
+    times, sizes = given.t, given.m
+    while i >= 0 and times[i] > start:
+        size = sizes[i]
+        if size is None:
+            return None
+        total += size
+        i -= 1
     return total
 
 
@@ -71,7 +84,7 @@ def fits_maintenance(p: Patient, drug: DrugInfo, given: Given, i: int, course_st
     renal, constants = course.renal, p.plan.renal
     t = given.t[i]
     crcl = clearance(p, t, renal.per_kg, constants.creatinine_age)
-    total = sum_of_doses(p, given, i, max(t - constants.window, course_start - 1), renal.dosed_per_kg)
+    total = sum_of_doses(given, i, max(t - constants.window, course_start - 1))
     if isinstance(crcl, str) or total is None:
         return False
     return all(_within(p, renal, value, total) for value in (crcl.low, crcl.high))

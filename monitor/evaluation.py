@@ -34,8 +34,11 @@ def wake(p: Patient, now: Time) -> list[Fold]:
     """Judges what only time brings: every fold whose next due time has come. Returns the folds that differ."""
     for fold, due in p.wakes.items():
         if due <= now:
-            p.dirty[fold] = fold.since
-            fold.many = True
+            if due > fold.frontier and not fold.rule.keeps_dues:
+                p.dirty[fold] = due
+            else:
+                p.dirty[fold] = fold.since
+                fold.many = True
     return _refold_dirty(p, now)
 
 
@@ -67,12 +70,12 @@ def _refold_dirty(p: Patient, now: Time) -> list[Fold]:
 
 def refold(p: Patient, fold: Fold, since: Time, now: Time) -> bool:
     """Judges one rule from a time on. Returns whether its episodes differ from before."""
-    if since > fold.frontier and fold.due > since and not fold.many:
+    if since > fold.frontier and fold.due >= since and not fold.many:
         # Forward: nothing judged so far is in question, and one moment is to be judged.
         before = fold.level
         rule = fold.rule
         level, due = rule.judge(p, since, before)
-        if due > now:
+        if due > now and not (level > 0 >= before and rule.lazy):
             fold.frontier = since
             fold.level = level
             if rule.keeps_dues and fold.due < due:

@@ -122,21 +122,23 @@ _LABELS: Final = {
     "maintenance": MAINTENANCE,
 }
 _GIVEN: Final = frozenset(("completed", "in-progress", "stopped"))
-_TIMES_CACHED: Final = 100_000
+_TIMES_KEPT: Final = 100_000
 
 
 class Gate:
-    """Turns events into facts under one plan of knowledge. It keeps nothing of an event but the times it has read."""
+    """Turns events into facts under one plan of knowledge.
+
+    It keeps nothing of an event but the times it has read, by their texts: `times`, which `trim` bounds.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._analytes = plan.analyte_of
-        self._drugs = plan.drug_of
         self._keep = plan.keep
         self._ahead = plan.ahead
-        self._times: dict[str, Time] = {}
+        self.times: dict[str | None, Time] = {}
+        self.lab = self._lab_reader()
         self._admit: dict[type, Callable[..., Fact | None]] = {
-            LabEvent: self._lab,
+            LabEvent: self.lab,
             AdministrationEvent: self._administration,
             PatientEvent: self._patient,
             ActionEvent: self._action,
@@ -149,14 +151,15 @@ class Gate:
         """
         return self._admit[type(event)](event)
 
-    def recorded(self, event: Event) -> Time:
-        """When the source knew an event that was admitted."""
-        return self._time(event.recorded_at, "recorded_at")
+    def trim(self) -> None:
+        """Forgets the times read so far if they have become many; to be called between blocks of events."""
+        if len(self.times) > _TIMES_KEPT:
+            self.times.clear()
 
     # Times -------------------------------------------------------------------------------------------------------
 
     def _time(self, text: str | None, field: str) -> Time:
-        known = self._times.get(text)  # type: ignore[arg-type]
+        known = self.times.get(text)
         if known is not None:
             return known
         if text is None:
@@ -165,15 +168,11 @@ class Gate:
             at = parse_time(text)
         except TimeError as error:
             raise Rejected(f"{field}: {error}") from None
-        if len(self._times) >= _TIMES_CACHED:
-            self._times.clear()
-        self._times[text] = at
+        self.times[text] = at
         return at
 
     def _clinical(self, text: str | None, field: str, recorded: Time) -> Time:
-        at = self._times.get(text)  # type: ignore[arg-type]
-        if at is None:
-            at = self._time(text, field)
+        at = self._time(text, field)
         lag = recorded - at
         if lag > self._keep:
             raise Rejected(f"too-late: recorded more than {duration_text(self._keep)} after {field}")
@@ -183,41 +182,44 @@ class Gate:
 
     # Facts -------------------------------------------------------------------------------------------------------
 
-    def _lab(self, event: LabEvent) -> Lab | None:
-        recorded = self._time(event.recorded_at, "recorded_at")
-        rank = _LAB_RANK[event.status]
-        analyte = self._analytes.get(event.code)  # type: ignore[arg-type]
-        if analyte is None or rank in (CANCELLED, WITHDRAWN):
-            return self._lab_without_result(event, recorded, rank, analyte)
-        at = self._clinical(event.collected_at, "collected_at", recorded)
-        value = event.value
-        if value is None:
-            return self._graded(event, recorded, at, rank, analyte)
-        unit = analyte.units.get(event.unit)  # type: ignore[arg-type]
-        if unit is None:
-            unit = self._unit(event.unit, analyte)
-        if value < 0 and unit not in analyte.logs:
-            raise Rejected("value: negative")
-        size = round(value * MILLION)
-        canon = size * analyte.scale[unit]
-        mark = _MARKS[event.comparator]
-        if not size and not mark and analyte.qualitative and unit not in analyte.logs:
-            mark = NOT_DETECTED
-        low, high = analyte.plausible[unit]
-        return Lab(
-            event.event_id,
-            recorded,
-            at,
-            analyte.index,
-            event.code or "",
-            unit,
-            size,
-            canon,
-            mark,
-            rank,
-            not low <= canon <= high,
-            None,
-        )
+    def _lab_reader(self) -> Callable[[LabEvent], Lab | None]:
+        """The reader of results, on the way of most events: its tables are at hand as local names."""
+        times, analytes, keep, ahead = self.times, self._plan.analyte_of, self._keep, self._ahead
+
+        def read(event: LabEvent) -> Lab | None:
+            recorded = times.get(event.recorded_at)
+            if recorded is None:
+                recorded = self._time(event.recorded_at, "recorded_at")
+            at = times.get(event.collected_at)
+            status = event.status
+            if at is None or not -ahead <= recorded - at <= keep:
+                if status is None or _LAB_RANK[status] not in (CANCELLED, WITHDRAWN) or event.collected_at is not None:
+                    at = self._clinical(event.collected_at, "collected_at", recorded)
+                else:
+                    at = ALWAYS
+            analyte = analytes.get(event.code)
+            rank = FINAL if status is None else _LAB_RANK[status]
+            value = event.value
+            if analyte is None or rank == CANCELLED or rank == WITHDRAWN:  # noqa: PLR1714 - twice as fast as a tuple
+                if status is None and value is not None and event.code is not None:
+                    return None
+                return self._without_result(event, recorded, at, rank, analyte)
+            if value is None:
+                return self._graded(event, recorded, at, rank, analyte)
+            unit = analyte.units.get(event.unit)
+            if unit is None:
+                unit = self._unit(event.unit, analyte)
+            if value < 0 and unit not in analyte.logs:
+                raise Rejected("value: negative")
+            canon = round(value * MILLION) * analyte.scale[unit]
+            mark = EQUAL if event.comparator is None else _MARKS[event.comparator]
+            if canon == 0 and analyte.qualitative and mark == EQUAL and unit not in analyte.logs:
+                mark = NOT_DETECTED
+            low, high = analyte.plausible[unit]
+            odd = not low <= canon <= high
+            return Lab(event.event_id, recorded, at, analyte.index, event.code or "", canon, unit, mark, rank, odd)
+
+        return read
 
     def _unit(self, text: str | None, analyte: AnalyteInfo) -> int:
         if text is None:
@@ -228,51 +230,33 @@ class Gate:
         return unit
 
     def _graded(self, event: LabEvent, recorded: Time, at: Time, rank: int, analyte: AnalyteInfo) -> Lab:
-        result = event.result
+        result, code = event.result, event.code or ""
         if result is None:
             raise Rejected("value: missing, and no result")
         if analyte.qualitative and result in ("detected", "not-detected"):
             mark = DETECTED if result == "detected" else NOT_DETECTED
             return Lab(
-                event.event_id, recorded, at, analyte.index, event.code or "", -1, 0, 0, mark, rank, False, result
+                event.event_id, recorded, at, analyte.index, code, 0, mark=mark, rank=rank, grade=result
             )
         grade = analyte.grades.get(result)
         if grade is None:
             raise Rejected(f"result: not one of {analyte.name}")
         value, unit = grade
         canon = value * analyte.scale[unit]
-        return Lab(
-            event.event_id,
-            recorded,
-            at,
-            analyte.index,
-            event.code or "",
-            unit,
-            value,
-            canon,
-            EQUAL,
-            rank,
-            False,
-            result,
-        )
+        return Lab(event.event_id, recorded, at, analyte.index, code, canon, unit, rank=rank, grade=result)
 
-    def _lab_without_result(
-        self, event: LabEvent, recorded: Time, rank: int, analyte: AnalyteInfo | None
+    def _without_result(
+        self, event: LabEvent, recorded: Time, at: Time, rank: int, analyte: AnalyteInfo | None
     ) -> Lab | None:
         """A withdrawal needs no more than its identity; a correction may leave what is watched."""
-        withdrawn = rank in (CANCELLED, WITHDRAWN)
-        if not withdrawn and event.code is None:
-            raise Rejected("code: missing")
-        if event.collected_at is not None or not withdrawn:
-            at = self._clinical(event.collected_at, "collected_at", recorded)
-        else:
-            at = ALWAYS
-        if analyte is None and event.code is not None and rank < CANCELLED:
+        if rank < CORRECTED and rank != CANCELLED:
+            if event.code is None:
+                raise Rejected("code: missing")
             if event.value is None and event.result is None:
                 raise Rejected("value: missing, and no result")
             return None
         index = -1 if analyte is None else analyte.index
-        return Lab(event.event_id, recorded, at, index, event.code or "", -1, 0, 0, EQUAL, rank, False, None)
+        return Lab(event.event_id, recorded, at, index, event.code or "", 0, rank=rank)
 
     def _administration(self, event: AdministrationEvent) -> Dose | None:
         recorded = self._time(event.recorded_at, "recorded_at")

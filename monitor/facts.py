@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from monitor.patient import Given, Patient, Series
 from monitor.plan import DIALYSIS, HIV, ODD, PERSON, TRANSPLANT, SuspectInfo
-from monitor.times import ALWAYS, Time, iso
+from monitor.times import ALWAYS, NEVER, Time, iso
 from monitor.types import CANCELLED, CORRECTED, EQUAL, WITHDRAWN, Act, Dose, Fact, Fold, Lab, Person
 from monitor.units import MILLION, decimal_text
 
@@ -101,7 +101,7 @@ def _lab_json(lab: Lab, p: Patient) -> str:
             "comparator": (None, "<", "<=", ">", ">=", None, None)[lab.mark],
             "result": lab.grade,
             "unit": units[lab.unit] if lab.unit >= 0 else None,
-            "value": _number(lab.value) if lab.unit >= 0 and lab.grade is None else None,
+            "value": _number(p.plan.value_of(lab)) if lab.unit >= 0 and lab.grade is None else None,
         }
     )
 
@@ -292,18 +292,13 @@ def _merged(p: Patient, analyte: int, at: Time, labs: list[Lab]) -> list[Lab]:
     if len(numbers) == 1:
         return [newest_number]
     canon = sum(lab.canon for lab in numbers) // len(numbers)
-    value = canon // p.plan.analytes[analyte].scale[newest_number.unit]
-    return [_as_if(newest_number, value, canon, min(lab.rank for lab in numbers))]
+    rank = min(lab.rank for lab in numbers)
+    one = newest_number
+    return [Lab(one.event_id, one.recorded, at, analyte, one.loinc, canon, one.unit, rank=rank)]
 
 
 def _age(lab: Lab) -> tuple[Time, int, str]:
     return lab.recorded, lab.rank, lab.event_id
-
-
-def _as_if(lab: Lab, value: int, canon: int, rank: int) -> Lab:
-    return Lab(
-        lab.event_id, lab.recorded, lab.at, lab.analyte, lab.loinc, lab.unit, value, canon, EQUAL, rank, False, None
-    )
 
 
 def _derived(p: Patient, analyte: int, at: Time) -> Lab | None:
@@ -316,20 +311,9 @@ def _derived(p: Patient, analyte: int, at: Time) -> Lab | None:
         return None
     percent, count = percents[-1], counts[-1]
     canon = percent.canon * count.canon // (100 * MILLION * p.plan.analytes[percent.analyte].scale[0])
-    value = canon // p.plan.analytes[analyte].scale[count.unit]
+    recorded = max(percent.recorded, count.recorded)
     return Lab(
-        percent.event_id,
-        max(percent.recorded, count.recorded),
-        at,
-        analyte,
-        "",
-        count.unit,
-        value,
-        canon,
-        EQUAL,
-        min(percent.rank, count.rank),
-        False,
-        None,
+        percent.event_id, recorded, at, analyte, "", canon, count.unit, rank=min(percent.rank, count.rank)
     )
 
 
@@ -411,7 +395,7 @@ def _put_doses(p: Patient, drug: int, at: Time, doses: list[Dose]) -> None:
         p.dose_groups.pop((drug, at), None)
     if not doses:
         if there:
-            del given.t[i], given.x[i], given.s[i : i + 1]
+            del given.t[i], given.x[i], given.s[i : i + 1], given.m[i : i + 1]
     elif there:
         given.x[i] = doses[-1]
     else:
@@ -432,6 +416,7 @@ def _apply_person(p: Patient, person: Person) -> None:
     timeless = p.birth, p.sex, p.donor, p.recipient
     changing: tuple[Sequence[tuple[Time, object]], ...] = (p.transplants, p.dialysis, p.hiv)
     people = sorted(p.people.values(), key=lambda one: (one.recorded, one.event_id))
+    p.age = (NEVER, ALWAYS, 0)
     p.birth = p.sex = p.donor = p.recipient = None
     p.transplants, p.dialysis, p.hiv = [], [], []
     for one in people:

@@ -158,6 +158,7 @@ class Analyte(Entry):
 class Course(Entry):
     """How administrations of one antiviral form courses, and what they are given for."""
 
+    dosed_in: Literal["mg", "mg/kg"]
     intent: Literal["treatment", "prophylaxis", "by-dosing"]
     gap: Span
     usual: Span

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from monitor.plan import DIALYSIS, HIV, ODD, PERSON, TRANSPLANT, Plan
-from monitor.times import ALWAYS, NEVER, Time
+from monitor.times import ALWAYS, NEVER, Time, age_span
 from monitor.types import Act, Dose, Episode, Fact, Fold, Lab, Person, Rule
 
 
@@ -48,10 +48,15 @@ class DoseState(msgspec.Struct, gc=False, frozen=True):
 
 
 class Given(msgspec.Struct, gc=False, eq=False):
-    """The systemic doses of one drug that were given, one entry for each start time, and the course with each."""
+    """The systemic doses of one drug that were given, one entry for each start time.
+
+    For an antiviral also the size of each, in millionths of mg or mg/kg as its label doses it (None where it cannot be
+    known), and the course as it stood with it.
+    """
 
     t: list[Time] = []
     x: list[Dose] = []
+    m: list[int | None] = []
     s: list[DoseState] = []
 
     def last(self, t: Time) -> int:
@@ -91,6 +96,7 @@ class Patient:
     __slots__ = (
         "acted",
         "acts",
+        "age",
         "alarms",
         "baseline_until",
         "baselines",
@@ -146,6 +152,7 @@ class Patient:
         self.not_given: dict[int, list[tuple[Time, str]]] = {}
         self.dose_groups: dict[tuple[int, Time], list[Dose]] = {}
         self.birth: Time | None = None
+        self.age: tuple[Time, Time, int] = (NEVER, ALWAYS, 0)
         self.sex: str | None = None
         self.donor: str | None = None
         self.recipient: str | None = None
@@ -251,6 +258,17 @@ class Patient:
         key = (code, reason)
         if t < self.unjudged.get(key, NEVER):
             self.unjudged[key] = t
+
+    def age_at(self, t: Time) -> int | None:
+        """Completed years of age at `t`; None without a birth date."""
+        since, until, age = self.age
+        if since <= t < until:
+            return age
+        if self.birth is None:
+            return None
+        age, since, until = age_span(self.birth, t)
+        self.age = (since, until, age)
+        return age
 
     def on_dialysis(self, t: Time) -> bool:
         """Whether the patient is known to be on dialysis at `t`."""

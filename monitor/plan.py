@@ -27,7 +27,7 @@ from monitor.knowledge import (
     ruleset_of,
 )
 from monitor.times import Time
-from monitor.types import Rule
+from monitor.types import Lab, Rule
 from monitor.units import MILLION, Quantity, millionths, scale_of
 
 Amounts = tuple[int, ...]
@@ -43,7 +43,7 @@ class AnalyteInfo(msgspec.Struct, gc=False, eq=False):
     key: str
     name: str
     unit_names: tuple[str, ...]
-    units: dict[str, int]
+    units: dict[str | None, int]
     folded: dict[str, int]
     scale: tuple[int, ...]
     logs: frozenset[int]
@@ -91,6 +91,7 @@ class DrugInfo(msgspec.Struct, gc=False, eq=False):
 class CourseInfo(msgspec.Struct, gc=False, eq=False):
     """How doses of an antiviral form courses; spans in microseconds, amounts in millionths of mg or mg/kg."""
 
+    dosed_per_kg: bool
     intent: int
     gap: Time
     usual: Time
@@ -100,7 +101,7 @@ class CourseInfo(msgspec.Struct, gc=False, eq=False):
     inherits: Time | None
     local_up_to: int | None
     apart: Time | None
-    up_to: tuple[int, bool] | None
+    up_to: int | None
     clear: Time
     renal: "RenalInfo | None"
 
@@ -118,7 +119,6 @@ class RenalInfo(msgspec.Struct, gc=False, eq=False):
     """A label's dosing table. `per_kg`: the index is mL/min/kg. `tablet`: dosing in whole tablets, in millionths of mg."""
 
     per_kg: bool
-    dosed_per_kg: bool
     tablet: int | None
     bands: tuple[BandInfo, ...]
 
@@ -223,7 +223,7 @@ class Plan:
             self.dependents.update(followed)
         used = {i for rule in self.rules for i in (*rule.judged, *rule.lazy, *rule.quiet, *rule.told)}
         used |= set(self.derived_from) | {self.weight}
-        self.analyte_of = {
+        self.analyte_of: dict[str | None, AnalyteInfo] = {
             loinc: a
             for a in self.analytes
             if a.index in used
@@ -290,6 +290,10 @@ class Plan:
     def courses(self, drug: str) -> int:
         """The input that changes of a drug's regimen are: a new course, intent or phase, or a dose after a pause."""
         return len(self.analytes) + len(self.drugs) + self.drug_index[drug]
+
+    def value_of(self, lab: Lab) -> int:
+        """A result in millionths of the unit it was reported in."""
+        return lab.canon // self.analytes[lab.analyte].scale[lab.unit]
 
     # Reading -----------------------------------------------------------------------------------------------------
 
@@ -416,7 +420,7 @@ def _clashes(knowledge: Knowledge, layers: Layers) -> Iterable[Problem]:
 def _analyte(index: int, key: str, data: Analyte) -> AnalyteInfo:
     names = tuple(data.units)
     whole = scale_of(data.units)
-    units = {name: i for i, name in enumerate(names)}
+    units: dict[str | None, int] = {name: i for i, name in enumerate(names)}
     units |= {text: units[name] for text, name in data.spellings.items()}
     scale = tuple(whole[name] for name in names)
     logs = frozenset(units[name] for name in data.log10)
@@ -433,7 +437,7 @@ def _analyte(index: int, key: str, data: Analyte) -> AnalyteInfo:
         data.name,
         names,
         units,
-        {_fold(text): unit for text, unit in units.items()},
+        {_fold(text): unit for text, unit in units.items() if text is not None},
         scale,
         logs,
         frozenset(units[name] for name in data.incommensurable),
@@ -460,6 +464,7 @@ def _course(data: Drug, plan: Plan) -> CourseInfo | None:
     current = course.current.value if course.current else 0
     up_to = course.prophylaxis_up_to
     return CourseInfo(
+        course.dosed_in == "mg/kg",
         INTENT_TREATMENT if course.intent == "treatment" else INTENT_PROPHYLAXIS,
         course.gap.value,
         course.usual.value,
@@ -469,7 +474,7 @@ def _course(data: Drug, plan: Plan) -> CourseInfo | None:
         course.inherits.value if course.inherits else None,
         plan.dose_amount(course.local_up_to.value)[0] if course.local_up_to else None,
         course.prophylaxis_apart.value if course.prophylaxis_apart else None,
-        plan.dose_amount(up_to.value) if up_to else None,
+        plan.dose_amount(up_to.value)[0] if up_to else None,
         course.prophylaxis_clear.value if course.prophylaxis_clear else 0,
         _renal(data, plan),
     )
@@ -487,9 +492,8 @@ def _renal(data: Drug, plan: Plan) -> RenalInfo | None:
         BandInfo(millionths(b.bound), b.from_ is not None, columns(b.induction), columns(b.maintenance))
         for b in renal.bands
     )
-    per_kg = plan.dose_amount(renal.bands[0].induction[0].dose)[1]
     tablet = plan.dose_amount(renal.tablet)[0] if renal.tablet else None
-    return RenalInfo(renal.index == "mL/min/kg", per_kg, tablet, bands)
+    return RenalInfo(renal.index == "mL/min/kg", tablet, bands)
 
 
 def _renal_constants(renal: Renal) -> RenalConstants:

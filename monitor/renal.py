@@ -7,7 +7,7 @@ an eGFR in mL/min/1.73 m2. Sources: Cockcroft and Gault 1976; the labels' dosing
 from typing import NamedTuple
 
 from monitor.patient import Patient, Series
-from monitor.times import Time, years_between
+from monitor.times import Time
 from monitor.types import EQUAL, Lab
 from monitor.units import MILLION
 
@@ -48,9 +48,9 @@ def clearance(p: Patient, t: Time, per_kg: bool, creatinine_age: Time) -> Cleara
     The creatinine may be `creatinine_age` old, in microseconds. Under 18 years and on dialysis it is not evaluated.
     """
     constants = p.plan.renal
-    if p.birth is None:
+    age = p.age_at(t)
+    if age is None:
         return "no birth date"
-    age = years_between(p.birth, t)
     if age < constants.adult_from:
         return f"under {constants.adult_from} years"
     if p.on_dialysis(t):

@@ -94,7 +94,16 @@ def duration_text(span: int) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
-def years_between(birth: Time, at: Time) -> int:
-    """Completed years of age."""
+def age_span(birth: Time, at: Time) -> tuple[int, Time, Time]:
+    """Completed years of age, and the birthdays between which they hold. Who was born on February 29 turns on March 1."""
     born, now = _EPOCH + birth * MICROSECOND, _EPOCH + at * MICROSECOND
-    return now.year - born.year - ((now.month, now.day) < (born.month, born.day))
+    age = now.year - born.year - ((now.month, now.day) < (born.month, born.day))
+    return age, _birthday(born, age), _birthday(born, age + 1)
+
+
+def _birthday(born: datetime, age: int) -> Time:
+    try:
+        day = born.replace(year=born.year + age)
+    except ValueError:
+        day = born.replace(year=born.year + age, month=3, day=1)
+    return (day - _EPOCH) // MICROSECOND

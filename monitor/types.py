@@ -30,20 +30,22 @@ PRELIMINARY, FINAL, CANCELLED, CORRECTED, WITHDRAWN = range(5)
 
 
 class Lab(msgspec.Struct, gc=False):
-    """One result of one specimen. `value` is in millionths of the unit reported, `canon` on the analyte's scale."""
+    """One result of one specimen. `canon` is its number on the analyte's scale (monitor/units.py).
+
+    `odd`: outside the plausible range. `grade`: a qualitative result as reported. An `analyte` or `unit` of -1 is none.
+    """
 
     event_id: str
     recorded: Time
     at: Time
     analyte: int
     loinc: str
-    unit: int
-    value: int
     canon: int
-    mark: Mark
-    rank: int
-    odd: bool
-    grade: str | None
+    unit: int = -1
+    mark: Mark = EQUAL
+    rank: int = FINAL
+    odd: bool = False
+    grade: str | None = None
 
     @property
     def void(self) -> bool:

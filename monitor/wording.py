@@ -18,7 +18,7 @@ def amount_text(p: Patient, lab: Lab) -> str:
         return lab.grade
     if lab.unit < 0:
         return "no result"
-    return f"{_SIGNS[lab.mark]}{decimal_text(lab.value)} {p.plan.analytes[lab.analyte].unit_names[lab.unit]}"
+    return f"{_SIGNS[lab.mark]}{decimal_text(p.plan.value_of(lab))} {p.plan.analytes[lab.analyte].unit_names[lab.unit]}"
 
 
 def cutoff_text(analyte: AnalyteInfo, cutoffs: tuple[int, ...], lab: Lab) -> str:

@@ -41,7 +41,7 @@ def run_replay(
         with _rejects(rejects_path) as rejects, no_collection():
             with _bar("reading", size_of(logs)) as progress:
                 log = read_log(plan, logs, rejects, progress)
-            with _bar("judging", sum(len(log.facts[one]) for one in log.awake)) as progress:
+            with _bar("judging", sum(map(len, log.facts.values()))) as progress:
                 replayed = judge_log(plan, log, log.last if stop is None else stop, progress)
             _write(replayed, as_json=as_json, unjudged_path=unjudged_path)
             _count(log, rejects, replayed, unjudged_path)
@@ -87,7 +87,7 @@ def _write(replayed: Replayed, *, as_json: bool, unjudged_path: Path | None) -> 
 
 def _count(log: Log, rejects: Rejects, replayed: Replayed, unjudged_path: Path | None) -> None:
     """What a reader must know beside the alerts, on standard error."""
-    told = [f"{log.events} events, {len(log.awake)} patients judged"]
+    told = [f"{log.events} events, {len(log.facts)} patients judged"]
     if log.unwatched:
         told.append(f"{log.unwatched} not watched by any rule")
     if rejects.count:

@@ -65,7 +65,7 @@ def size_of(sources: list[str]) -> int | None:
 def _open(source: str) -> BinaryIO:
     if source == "-":
         return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), BLOCK)
-    return Path(source).open("rb")
+    return Path(source).open("rb", buffering=0)  # type: ignore[return-value]
 
 
 class _Counted(io.RawIOBase):
@@ -79,11 +79,10 @@ class _Counted(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._raw.read(len(buffer))
-        buffer[: len(data)] = data
+        count = self._raw.readinto(buffer)  # type: ignore[attr-defined]
         if self._progress is not None:
-            self._progress(len(data))
-        return len(data)
+            self._progress(count)
+        return int(count)
 
 
 def _decompressed(raw: io.RawIOBase, source: str) -> IO[bytes]:

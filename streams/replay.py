@@ -3,7 +3,6 @@ through them, and all changes come out in the order of the moments at which they
 """
 
 import gc
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
@@ -11,13 +10,13 @@ from typing import NamedTuple
 
 from monitor.actions import unapplied
 from monitor.advance import advance, receive
-from monitor.events import Event, Gate, Rejected
+from monitor.events import Event, Gate, LabEvent, Rejected
 from monitor.identity import parts_of
 from monitor.patient import Patient
 from monitor.plan import Plan
 from monitor.reconciliation import Change
 from monitor.times import ALWAYS, Time
-from monitor.types import Dose, Fact, Lab, Person
+from monitor.types import Act, Dose, Fact, Person
 from streams.decoding import decode_block, decode_lines
 from streams.logs import Block, LongLine, read_blocks
 from streams.rejects import Rejects
@@ -32,10 +31,12 @@ class Unjudged(NamedTuple):
 
 
 class Log(NamedTuple):
-    """The facts of one or more logs, by patient, and what was counted on the way."""
+    """The facts of those patients of some logs who are to be judged, and what was counted on the way.
+
+    To be judged is who has a dose of a watched drug, a viral load, a transplant or an action; no rule speaks of others.
+    """
 
     facts: dict[str, list[Fact]]
-    awake: set[str]
     last: Time
     events: int
     unwatched: int
@@ -53,34 +54,29 @@ def read_log(
 ) -> Log:
     """Reads logs to their end. Raises UnusableInput where one cannot be read whole."""
     gate = Gate(plan)
-    admit, recorded = gate.admit, gate.recorded
-    facts: defaultdict[str, list[Fact]] = defaultdict(list)
+    admit, read_lab, times = gate.admit, gate.lab, gate.times
+    kept: list[Fact] = []
+    patients: list[str] = []
     awake: set[str] = set()
     watched, cmv = plan.watched, plan.cmv
     last = ALWAYS
     count = unwatched = 0
-
-    def keep(patient_id: str, fact: Fact) -> None:
-        facts[patient_id].append(fact)
-        kind = type(fact)
-        if kind is Lab:
-            if fact.analyte == cmv:  # type: ignore[union-attr]
-                awake.add(patient_id)
-        elif kind is Dose:
-            if fact.drug in watched:  # type: ignore[union-attr]
-                awake.add(patient_id)
-        elif kind is not Person or fact.transplant is not None:  # type: ignore[union-attr]
-            awake.add(patient_id)
-
+    fact: Fact | None
     for source in sources:
         for block in read_blocks(source, progress):
+            gate.trim()
             if isinstance(block, LongLine):
                 rejects.add_long(source, block.line, block.start, block.size, block.sha256)
                 continue
             lines: list[bytes] = []
             for number, event in _numbered(block, source, rejects):
                 try:
-                    fact = admit(event)
+                    if type(event) is LabEvent:
+                        fact = read_lab(event)
+                        wakes = fact is not None and fact.analyte == cmv
+                    else:
+                        fact = admit(event)
+                        wakes = _wakes(fact, watched)
                 except Rejected as error:
                     lines = lines or block.data.split(b"\n")
                     data = lines[number - block.first_line].removesuffix(b"\r")
@@ -89,12 +85,27 @@ def read_log(
                 count += 1
                 if fact is None:
                     unwatched += 1
-                    last = max(last, recorded(event))
-                else:
-                    keep(event.patient_id, fact)
-    for known in facts.values():
-        last = max(last, max(known, key=attrgetter("recorded")).recorded)
-    return Log(dict(facts), awake, last, count, unwatched)
+                    recorded = times[event.recorded_at]
+                    if recorded > last:
+                        last = recorded
+                    continue
+                kept.append(fact)
+                patients.append(event.patient_id)
+                if wakes:
+                    awake.add(event.patient_id)
+    last = max(map(attrgetter("recorded"), kept), default=last) if last == ALWAYS else max(last, max(map(attrgetter("recorded"), kept), default=last))
+    facts: dict[str, list[Fact]] = {patient_id: [] for patient_id in awake}
+    for patient_id, one in zip(patients, kept, strict=True):
+        if patient_id in awake:
+            facts[patient_id].append(one)
+    return Log(facts, last, count, unwatched)
+
+
+def _wakes(fact: Fact | None, watched: frozenset[int]) -> bool:
+    """Whether a fact other than a result makes its patient one to be judged."""
+    if isinstance(fact, Dose):
+        return fact.drug in watched
+    return isinstance(fact, Act) or (isinstance(fact, Person) and fact.transplant is not None)
 
 
 def _numbered(block: Block, source: str, rejects: Rejects) -> Iterable[tuple[int, Event]]:
@@ -112,9 +123,8 @@ def judge_log(plan: Plan, log: Log, until: Time, progress: Callable[[int], None]
     """Runs every patient's clock to a time. The order of lines makes no difference."""
     changes: list[Change] = []
     unjudged: list[Unjudged] = []
-    for patient_id in log.awake:
+    for patient_id, facts in log.facts.items():
         p = Patient(plan, patient_id)
-        facts = log.facts[patient_id]
         if progress is not None:
             progress(len(facts))
         receive(p, facts)

@@ -167,21 +167,7 @@ def corrected(k: Calcium, p: Patient, total: Lab) -> Lab:
         return total
     per, below, normal = k.slopes[total.unit]
     canon = total.canon + per * (normal - albumin.canon) // below
-    value = canon // p.plan.analytes[k.total].scale[total.unit]
-    return Lab(
-        total.event_id,
-        total.recorded,
-        total.at,
-        total.analyte,
-        total.loinc,
-        total.unit,
-        value,
-        canon,
-        EQUAL,
-        total.rank,
-        False,
-        None,
-    )
+    return Lab(total.event_id, total.recorded, total.at, total.analyte, total.loinc, canon, total.unit, rank=total.rank)
 
 
 def say(k: Calcium, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
