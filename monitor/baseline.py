@@ -10,16 +10,16 @@ from monitor.times import Time
 from monitor.types import EQUAL, Lab
 
 
-def course_baseline(p: Patient, drug: int, start: Time) -> Baseline | None:
-    """The baseline of the course of a drug that started at `start`; None where no result serves."""
+def course_baseline(p: Patient, drug: int, start: Time, t: Time) -> Baseline | None:
+    """The baseline, at `t`, of the course of a drug that started at `start`; None where no result serves."""
     key = (drug, start)
     if key in p.baselines:
-        return p.baselines[key]
-    origin = _origin(p, drug, start)
-    found = _chosen(p, origin)
-    p.baselines[key] = found
-    p.baseline_until = max(p.baseline_until, start + p.plan.baseline.first_within)
-    return found
+        found = p.baselines[key]
+    else:
+        found = p.baselines[key] = _chosen(p, _origin(p, drug, start))
+        p.baseline_until = max(p.baseline_until, start + p.plan.baseline.first_within)
+    # The first result of the first 48 h is none before it is collected.
+    return None if found is not None and found.labs[0].at > t else found
 
 
 def _origin(p: Patient, drug: int, start: Time) -> Time:

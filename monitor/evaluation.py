@@ -8,7 +8,7 @@ from bisect import bisect_right
 from operator import attrgetter
 
 from monitor import courses
-from monitor.facts import touch
+from monitor.facts import touch_from
 from monitor.patient import Patient
 from monitor.times import ALWAYS, NEVER, Time
 from monitor.types import Episode, Fold, Level, Rule
@@ -25,7 +25,7 @@ def settle(p: Patient, now: Time) -> list[Fold]:
         for drug, since in p.restate.items():
             differs = courses.restate(p, drug, since)
             if differs is not None:
-                touch(p, p.plan.course_input(drug), differs)
+                touch_from(p, p.plan.course_input(drug), differs)
         p.restate.clear()
     return _refold_dirty(p, now)
 
@@ -64,7 +64,7 @@ def _refold_dirty(p: Patient, now: Time) -> list[Fold]:
             if refold(p, fold, since, now):
                 changed.append(fold)
                 if fold.rule.slot in dependents:
-                    touch(p, p.plan.alert_input(fold.rule.slot), since)
+                    touch_from(p, p.plan.alert_input(fold.rule.slot), since)
     return changed
 
 

@@ -50,13 +50,20 @@ def touch(p: Patient, source: int, at: Time) -> None:
                 dirty[fold] = at
 
 
+def touch_from(p: Patient, source: int, since: Time) -> None:
+    """Marks the folds that must judge anew because an input may differ at any time from `since` on."""
+    touch(p, source, since)
+    for fold in p.listen.get(source, ((),))[0]:
+        fold.many = True
+
+
 def activate(p: Patient, source: int) -> None:
     """Wakes the rules whose needs an input's first appearance completes."""
     if source in p.present:
         return
     p.present.add(source)
     for rule in p.plan.needing.get(source, ()):
-        if all(any(i in p.present for i in group) for group in rule.needs):
+        if rule.slot not in p.folds and all(any(i in p.present for i in group) for group in rule.needs):
             fold = Fold(rule)
             p.folds[rule.slot] = fold
             for kind, sources in enumerate((rule.judged, rule.lazy, rule.quiet)):
@@ -187,7 +194,9 @@ def _at(p: Patient, analyte: int, at: Time) -> list[Lab]:
     series = p.series[analyte]
     if series is None:
         return []
-    return series.x[bisect_left(series.t, at) : bisect_right(series.t, at)]
+    points = series.x[bisect_left(series.t, at) : bisect_right(series.t, at)]
+    # A computed count has no code of its own and is no fact.
+    return [lab for lab in points if lab.loinc]
 
 
 def _with(p: Patient, lab: Lab) -> None:

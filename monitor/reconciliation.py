@@ -55,7 +55,9 @@ def reconcile(p: Patient, fold: Fold, now: Time, out: list[Change]) -> Time:
                 _say(p, fold, episode, "raised", OPEN, now, out, nearest)
                 last = said[key]
             if last.state != "resolved":
-                _resolve(p, fold, episode, now, out)
+                _close(p, fold, episode, "resolved", now, out)
+            elif last.severity != fold.rule.severities[episode.steps[-1][1]]:
+                _close(p, fold, episode, "updated", now, out)
             continue
         stands = standing(p, fold, episode, now)
         alarm = min(alarm, stands.until)
@@ -125,7 +127,8 @@ def _act_text(stands: Standing, status: str) -> str:
     return f"by {act.by}" + (f": {act.reason}" if act.reason else "")
 
 
-def _resolve(p: Patient, fold: Fold, episode: Episode, now: Time, out: list[Change]) -> None:
+def _close(p: Patient, fold: Fold, episode: Episode, status: str, now: Time, out: list[Change]) -> None:
+    """Says that an alert is over, or that it was of another severity than was known when it ended."""
     rule = fold.rule
     assert episode.end is not None
     t, level = episode.steps[-1]
@@ -140,7 +143,7 @@ def _resolve(p: Patient, fold: Fold, episode: Episode, now: Time, out: list[Chan
             rule,
             episode,
             last,
-            "resolved",
+            status,
             now,
             f"Resolved: {words.title}",
             f"From {iso(episode.onset)} to {iso(episode.end)}: {words.detail}",

@@ -93,7 +93,7 @@ def read_log(
                 patients.append(event.patient_id)
                 if wakes:
                     awake.add(event.patient_id)
-    last = max(map(attrgetter("recorded"), kept), default=last) if last == ALWAYS else max(last, max(map(attrgetter("recorded"), kept), default=last))
+    last = max(last, max(map(attrgetter("recorded"), kept), default=ALWAYS))
     facts: dict[str, list[Fact]] = {patient_id: [] for patient_id in awake}
     for patient_id, one in zip(patients, kept, strict=True):
         if patient_id in awake:

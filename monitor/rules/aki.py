@@ -155,7 +155,7 @@ def figures_of(k: Aki, p: Patient, series: Series, i: int) -> Figures:
         j -= 1
     drug = p.last_dose(k.drugs, t)[1]
     start = p.state_start(drug, t)
-    baseline = course_baseline(p, drug, start)
+    baseline = course_baseline(p, drug, start, t)
     before = _last_before(p, series, start)
     stage = ratio_stage = 0
     first, second, third = k.ratios

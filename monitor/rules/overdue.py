@@ -194,7 +194,7 @@ def judge(k: Overdue, p: Patient, t: Time, level: Level) -> Verdict:
     state = p.state(k.drug, t)
     if state is None or t > state.current_until:
         return OVER, NEVER
-    if k.quantifiable_within is not None and not _asks_for_load(k.quantifiable_within, p, state, t):
+    if k.quantifiable_within is not None and not _asks_for_load(k.quantifiable_within, p, k.drug, state, t):
         return GONE, NEVER
     force = gap_in_force(k, p, state, t)
     if force is None:
@@ -213,12 +213,13 @@ def judge(k: Overdue, p: Patient, t: Time, level: Level) -> Verdict:
     return max(level, WARNING), min(state.current_until + 1, following)
 
 
-def _asks_for_load(within: Time, p: Patient, state: DoseState, t: Time) -> bool:
+def _asks_for_load(within: Time, p: Patient, drug: int, state: DoseState, t: Time) -> bool:
     """Whether a quantifiable load makes this a therapy for CMV; prophylaxis is watched without one."""
     if state.intent != INTENT_TREATMENT:
         return True
-    therapy = therapy_at(p, t)
-    start = therapy.start if therapy is not None else state.start
+    therapy = therapy_at(p, state.start)
+    joins = therapy is not None and (drug, state.start) in therapy.courses
+    start = therapy.start if therapy is not None and joins else state.start
     return quantifiable_between(p, start - within, t)
 
 
