@@ -130,7 +130,7 @@ def judge(k: Aki, p: Patient, t: Time, level: Level) -> Verdict:
         if level <= 0 or _near_baseline(k, lab, figures.baseline):
             return GONE, NEVER
         return level if lab.mark in (LESS, AT_MOST) else min(level, STAGE_1), end
-    if stage == 1 and figures.absolute and _mimicked_by(k, p, t) is not None:
+    if stage == 1 and figures.absolute and _mimicked_by(k, p, lab.at) is not None:
         return MIMICKED, end
     return stage + 1, end
 
@@ -223,7 +223,7 @@ def say(k: Aki, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     stage = max(figures.stage, 1)
     drug = (episode.drug or "").capitalize()
     parts = [f"{dated(p, lab)}: {_against(k, p, lab, figures)}"]
-    mimic = _mimicked_by(k, p, t) if level == MIMICKED else None
+    mimic = _mimicked_by(k, p, lab.at) if level == MIMICKED else None
     title = f"{drug}: creatinine {amount_text(p, lab)}, KDIGO stage {stage}"
     if figures.stage == 0:
         title = f"{drug}: creatinine {amount_text(p, lab)}, acute kidney injury not yet recovered"
