@@ -89,6 +89,9 @@ def refold(p: Patient, fold: Fold, since: Time, now: Time) -> bool:
             _step(p, fold, since, level)
             return True
     fold.many = False
+    if fold.due < since:
+        # A due time that still waits lies before: go back to where it was set, so that it is not lost.
+        since = min(since, fold.since)
     if p.unjudged:
         code = fold.rule.code
         for key in [key for key, t in p.unjudged.items() if key[0] == code and t >= since]:
