@@ -1,11 +1,13 @@
 """What a dose amounts to, and what a label's dosing table permits at a clearance."""
 
+from fractions import Fraction
+
 from monitor.patient import Given, Patient
 from monitor.plan import BandInfo, DrugInfo, RenalInfo
 from monitor.renal import clearance, weight_at
 from monitor.times import Time
 from monitor.types import Dose
-from monitor.units import MILLION
+from monitor.units import MILLION, decimal_text, rounded_text
 
 
 def doses_of(p: Patient, given: Given, i: int) -> list[Dose]:
@@ -45,6 +47,19 @@ def _size(p: Patient, dose: Dose, per_kg: bool) -> int | None:
         return None
     kilogram = MILLION * p.plan.kilogram
     return amount * kilogram // weight.canon if per_kg else amount * weight.canon // kilogram
+
+
+def size_text(p: Patient, given: Given, i: int) -> str:
+    """A dose as charted, and as its label doses it: `350 mg (5 mg/kg)`."""
+    parts = " + ".join(
+        f"{decimal_text(dose.value)} {p.plan.dose_units[dose.unit][0]}" if dose.value is not None else "unknown amount"
+        for dose in doses_of(p, given, i)
+    )
+    course = p.plan.drugs[given.x[i].drug].course
+    size = given.m[i]
+    if course is None or not course.dosed_per_kg or size is None:
+        return parts
+    return f"{parts} ({rounded_text(Fraction(size, MILLION), 2)} mg/kg)"
 
 
 def sum_of_doses(given: Given, i: int, start: Time) -> int | None:

@@ -11,7 +11,7 @@ from monitor import courses
 from monitor.facts import touch_from
 from monitor.patient import Patient
 from monitor.times import ALWAYS, NEVER, Time
-from monitor.types import Episode, Fold, Level, Rule
+from monitor.types import WAITING, Episode, Fold, Level, Rule
 
 _by_rank = attrgetter("rule.rank")
 
@@ -27,18 +27,23 @@ def settle(p: Patient, now: Time) -> list[Fold]:
             if differs is not None:
                 touch_from(p, p.plan.course_input(drug), differs)
         p.restate.clear()
+    p.readings = None
+    p.memo.clear()
     return _refold_dirty(p, now)
 
 
 def wake(p: Patient, now: Time) -> list[Fold]:
     """Judges what only time brings: every fold whose next due time has come. Returns the folds that differ."""
+    p.memo.clear()
     for fold, due in p.wakes.items():
-        if due <= now:
-            if due > fold.frontier and not fold.rule.keeps_dues:
-                p.dirty[fold] = due
-            else:
-                p.dirty[fold] = fold.since
-                fold.many = True
+        if due > now:
+            continue
+        waited = [t for t, until in fold.waits.items() if until <= now] if fold.waits else []
+        if waited or fold.due <= fold.frontier:
+            p.dirty[fold] = min([*waited, fold.since]) if fold.due <= now else min(waited)
+            fold.many = True
+        else:
+            p.dirty[fold] = fold.due
     return _refold_dirty(p, now)
 
 
@@ -70,32 +75,33 @@ def _refold_dirty(p: Patient, now: Time) -> list[Fold]:
 
 def refold(p: Patient, fold: Fold, since: Time, now: Time) -> bool:
     """Judges one rule from a time on. Returns whether its episodes differ from before."""
+    p.judging = fold
     if since > fold.frontier and fold.due >= since and not fold.many:
         # Forward: nothing judged so far is in question, and one moment is to be judged.
         before = fold.level
         rule = fold.rule
         level, due = rule.judge(p, since, before)
-        if due > now and not (level > 0 >= before and rule.lazy):
-            fold.frontier = since
+        speaks = level > 0 or level == WAITING
+        if due > now and not (rule.lazy and before <= 0 and speaks):
+            fold.frontier = since + rule.reach
             fold.level = level
-            if rule.keeps_dues and fold.due < due:
-                due = fold.due
-            else:
-                fold.since = since
-            if due != fold.due:
+            fold.since = since
+            if due != fold.due or fold.waits:
                 _set_due(p, fold, due)
             if level == before or (level <= 0 and before <= 0):
                 return False
             _step(p, fold, since, level)
             return True
     fold.many = False
+    if since != ALWAYS:
+        since -= fold.rule.reach
     if fold.due < since:
         # A due time that still waits lies before: go back to where it was set, so that it is not lost.
         since = min(since, fold.since)
-    if p.unjudged:
-        code = fold.rule.code
-        for key in [key for key, t in p.unjudged.items() if key[0] == code and t >= since]:
-            del p.unjudged[key]
+    if fold.waits:
+        fold.waits = {t: until for t, until in fold.waits.items() if t < since}
+    if fold.notes:
+        fold.notes = {reason: t for reason, t in fold.notes.items() if t < since}
     kept, before_cut = _cut(fold, since)
     _run(p, fold, since, now)
     return fold.episodes[kept:] != before_cut
@@ -129,13 +135,13 @@ def _run(p: Patient, fold: Fold, since: Time, now: Time) -> None:
             t = due
             continue
         # A due time that lies ahead of the clock waits, even where a fact's clinical time runs ahead of it.
-        if (due < following or rule.keeps_dues) and due < pending:
+        if due < following and due < pending:
             pending, pending_since = due, t
         if following == NEVER:
             break
         t = following
         k += 1
-    fold.frontier = t
+    fold.frontier = t + rule.reach
     fold.level = level
     fold.since = pending_since
     _set_due(p, fold, pending)
@@ -143,6 +149,8 @@ def _run(p: Patient, fold: Fold, since: Time, now: Time) -> None:
 
 def _set_due(p: Patient, fold: Fold, due: Time) -> None:
     fold.due = due
+    if fold.waits:
+        due = min(due, *fold.waits.values())
     if due == NEVER:
         p.wakes.pop(fold, None)
     else:

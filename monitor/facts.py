@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from monitor.patient import Given, Patient, Series
 from monitor.plan import DIALYSIS, HIV, ODD, PERSON, TRANSPLANT, SuspectInfo
 from monitor.times import ALWAYS, NEVER, Time, iso
-from monitor.types import CANCELLED, CORRECTED, EQUAL, WITHDRAWN, Act, Dose, Fact, Fold, Lab, Person
+from monitor.types import CANCELLED, CORRECTED, EQUAL, WAITING, WITHDRAWN, Act, Dose, Fact, Fold, Lab, Person
 from monitor.units import MILLION, decimal_text
 
 
@@ -34,7 +34,7 @@ def touch(p: Patient, source: int, at: Time) -> None:
             if at < known:
                 dirty[fold] = at
     for fold in listening[1]:
-        if fold.level > 0 or at <= fold.frontier:
+        if fold.level > 0 or at <= fold.frontier or fold.level == WAITING:
             known = dirty.get(fold)
             if known is None:
                 dirty[fold] = at

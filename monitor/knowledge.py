@@ -94,6 +94,23 @@ class Number(Sourced):
     value: Decimal
 
 
+def _halves(value: Decimal) -> Decimal:
+    if value * 2 % 1:
+        raise ValueError("a difference in log10 is a multiple of 0.5")
+    return value
+
+
+class Decades(Sourced):
+    """A difference in log10, in steps of 0.5 (whose squares are whole powers of ten, so that they compare exactly)."""
+
+    value: Annotated[PositiveDecimal, AfterValidator(_halves)]
+
+    @property
+    def halves(self) -> int:
+        """The difference in halves of a log10."""
+        return int(self.value * 2)
+
+
 class Ladder(Sourced):
     """Several rising numbers without a unit."""
 
@@ -147,7 +164,7 @@ class Analyte(Entry):
     spellings: dict[str, str] = {}
     grades: dict[str, Annotated[Quantity, BeforeValidator(parse_quantity)]] = {}
     qualitative: bool = False
-    log10: tuple[str, ...] = ()
+    log10: dict[str, str] = {}
     incommensurable: tuple[str, ...] = ()
     plausible: Range | None = None
     derives: Derives | None = None
@@ -296,6 +313,25 @@ class Baseline(Entry):
     graft_settles: Span
 
 
+class Viral(Entry):
+    """Numbers that several virus rules share."""
+
+    below_quantification_up_to: Amount
+    quantifiable_within: Span
+    peak_from: Span
+    peak_to: Span
+    treatment_days: Number
+    after_therapy: Span
+    refractory_rise: Decades
+    slow_fall: Decades
+    rebound_rise: Decades
+    high: Amount
+    low: Amount
+    clear_apart: Span
+    clear_series_within: Span
+    quantifiable_before: Span
+
+
 class RuleData(Entry):
     """What every rule's table has; each rule adds its own numbers."""
 
@@ -329,6 +365,7 @@ class Knowledge(Entry):
     behavior: Behavior
     renal: Renal
     baseline: Baseline
+    viral: Viral
     rules: dict[str, Table]
 
 

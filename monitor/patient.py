@@ -76,6 +76,19 @@ class Baseline(msgspec.Struct, gc=False, frozen=True):
     labs: tuple[Lab, ...]
 
 
+class Reading(msgspec.Struct, gc=False):
+    """A viral load as the virus rules read it, with the joined therapy as it stood then (monitor/virology.py)."""
+
+    lab: Lab
+    at: Time
+    state: int
+    series: tuple[str, int]
+    log: bool
+    therapy: "TherapyState | None"
+    treated: bool
+    before: "Reading | None"
+
+
 Course = tuple[int, Time]
 """A drug and its course's first dose."""
 
@@ -114,13 +127,16 @@ class Patient:
         "inbox",
         "lab_facts",
         "lab_groups",
+        "judging",
         "listen",
+        "memo",
         "news",
         "not_given",
         "odd",
         "people",
         "plan",
         "present",
+        "readings",
         "recipient",
         "restate",
         "series",
@@ -130,7 +146,6 @@ class Patient:
         "therapy_from",
         "therapy_times",
         "transplants",
-        "unjudged",
         "wakes",
     )
 
@@ -163,16 +178,18 @@ class Patient:
         self.folds: dict[int, Fold] = {}
         self.listen: dict[int, tuple[list[Fold], list[Fold], list[Fold]]] = {}
         self.dirty: dict[Fold, Time] = {}
+        self.judging: Fold
         self.restate: dict[int, Time] = {}
         self.wakes: dict[Fold, Time] = {}
         self.alarms: dict[Fold, Time] = {}
         self.news: list[tuple[Fact, Fact | None]] = []
-        self.unjudged: dict[tuple[str, str], Time] = {}
         self.baselines: dict[tuple[int, Time], Baseline | None] = {}
         self.baseline_until: Time = ALWAYS
         self.therapy_times: list[Time] = []
         self.therapies: list[TherapyState] = []
         self.therapy_from: Time | None = None
+        self.readings: list[Reading] | None = None
+        self.memo: dict[str, object] = {}
 
     def times_of(self, source: int) -> list[Time]:
         """The clinical times, rising, at which an input of a rule has something new."""
@@ -253,11 +270,15 @@ class Patient:
                         break
         return latest
 
-    def note(self, code: str, reason: str, t: Time) -> None:
-        """Lists what a rule could not judge at `t` for want of data."""
-        key = (code, reason)
-        if t < self.unjudged.get(key, NEVER):
-            self.unjudged[key] = t
+    def note(self, reason: str, t: Time) -> None:
+        """Lists what the rule being judged could not judge at `t` for want of data."""
+        notes = self.judging.notes
+        if t < notes.get(reason, NEVER):
+            notes[reason] = t
+
+    def unjudged(self) -> set[tuple[str, str]]:
+        """What could not be judged for want of data: codes, each with a reason."""
+        return {(fold.rule.code, reason) for fold in self.folds.values() for reason in fold.notes}
 
     def age_at(self, t: Time) -> int | None:
         """Completed years of age at `t`; None without a birth date."""
@@ -277,6 +298,16 @@ class Patient:
     def has_hiv(self, t: Time) -> bool:
         """Whether the patient is known to live with HIV at `t`."""
         return _holding(self.hiv, t)
+
+    def last_seen(self, t: Time) -> Time:
+        """The clinical time of the latest fact at or before `t`: a result or a dose, whatever it is of."""
+        latest = ALWAYS
+        for column in (*self.series, *self.given.values()):
+            if column is not None:
+                i = column.last(t)
+                if i >= 0 and column.t[i] > latest:
+                    latest = column.t[i]
+        return latest
 
     def transplant(self, t: Time) -> tuple[Time, str]:
         """The latest transplant at or before `t` and its kind; (ALWAYS, "none") where there is none."""

@@ -4,6 +4,7 @@ A plan is built once and shared by all patients. Inputs that rules listen to are
 doses and the courses of each drug, and what is known of the person.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from monitor.knowledge import (
     RuleData,
     Schedule,
     Table,
+    Viral,
     file_of,
     ruleset_of,
 )
@@ -46,7 +48,7 @@ class AnalyteInfo(msgspec.Struct, gc=False, eq=False):
     units: dict[str | None, int]
     folded: dict[str, int]
     scale: tuple[int, ...]
-    logs: frozenset[int]
+    logs: dict[int, int]
     apart: frozenset[int]
     grades: dict[str, tuple[int, int]]
     qualitative: bool
@@ -59,11 +61,19 @@ class AnalyteInfo(msgspec.Struct, gc=False, eq=False):
     def amounts(self, amount: Amount) -> Amounts:
         """A quantity of knowledge on this analyte's scale, by the unit of the result it will be held against.
 
-        Units for which the quantity is not defined use the first definition, converted without rounding.
+        Units for which the quantity is not defined use the first definition, converted without rounding; a log10 unit
+        uses the logarithm; one that cannot be converted is out of reach.
         """
         defined = {self.units[q.unit]: millionths(q.value) * self.scale[self.units[q.unit]] for q in amount.value}
         first = next(iter(defined.values()))
-        return tuple(defined.get(unit, first) for unit in range(len(self.scale)))
+        found = []
+        for unit in range(len(self.scale)):
+            linear = self.logs.get(unit)
+            if linear in defined:
+                found.append(round(math.log10(defined[linear] / self.scale[linear] / MILLION) * MILLION) * self.scale[unit])
+            else:
+                found.append(defined.get(unit, _WIDE if unit in self.apart else first))
+        return tuple(found)
 
 
 class DrugInfo(msgspec.Struct, gc=False, eq=False):
@@ -159,6 +169,25 @@ class SuspectInfo(msgspec.Struct, gc=False, eq=False):
     voids: frozenset[int]
 
 
+class ViralInfo(msgspec.Struct, gc=False, eq=False):
+    """Numbers that several virus rules share; amounts by unit."""
+
+    below_quantification: Amounts
+    quantifiable_within: Time
+    peak_from: Time
+    peak_to: Time
+    treatment_days: int
+    after_therapy: Time
+    refractory_rise: int
+    slow_fall: int
+    rebound_rise: int
+    high: Amounts
+    low: Amounts
+    clear_apart: Time
+    clear_series_within: Time
+    quantifiable_before: Time
+
+
 # Inputs that are neither an analyte nor a drug.
 PERSON: Final = -1
 """Birth date, sex, serology."""
@@ -198,6 +227,7 @@ class Plan:
             knowledge.baseline.first_within.value,
             knowledge.baseline.graft_settles.value,
         )
+        self.viral = _viral(knowledge.viral, self.analytes[self.analyte_index["cmv-dna"]])
         self.watched = frozenset(d.index for d in self.drugs if d.course)
         self.by_dosing = tuple(d.index for d in self.drugs if d.course and d.course.apart is not None)
         self.weight = self.analyte_index["weight"]
@@ -249,7 +279,7 @@ class Plan:
         inheriting = tuple(d.index for d in self.drugs if d.course and d.course.inherits is not None)
         with_table = tuple(d.index for d in self.drugs if d.course and d.course.renal)
         self.inheriting = inheriting
-        self.restating = {self.cmv: self.by_dosing, self.weight: with_table, self.creatinine: with_table}
+        self.restating = {self.cmv: self.by_dosing, self.weight: tuple(sorted(self.watched)), self.creatinine: with_table}
 
     def course_input(self, drug: int) -> int:
         """The input that changes of a drug's regimen are, by the drug's index."""
@@ -423,7 +453,7 @@ def _analyte(index: int, key: str, data: Analyte) -> AnalyteInfo:
     units: dict[str | None, int] = {name: i for i, name in enumerate(names)}
     units |= {text: units[name] for text, name in data.spellings.items()}
     scale = tuple(whole[name] for name in names)
-    logs = frozenset(units[name] for name in data.log10)
+    logs = {units[name]: units[linear] for name, linear in data.log10.items()}
     limits = [(-_WIDE, _WIDE)] * len(names)
     if data.plausible:
         low, high = data.plausible.value
@@ -494,6 +524,25 @@ def _renal(data: Drug, plan: Plan) -> RenalInfo | None:
     )
     tablet = plan.dose_amount(renal.tablet)[0] if renal.tablet else None
     return RenalInfo(renal.index == "mL/min/kg", tablet, bands)
+
+
+def _viral(viral: Viral, cmv: AnalyteInfo) -> ViralInfo:
+    return ViralInfo(
+        cmv.amounts(viral.below_quantification_up_to),
+        viral.quantifiable_within.value,
+        viral.peak_from.value,
+        viral.peak_to.value,
+        int(viral.treatment_days.value),
+        viral.after_therapy.value,
+        viral.refractory_rise.halves,
+        viral.slow_fall.halves,
+        viral.rebound_rise.halves,
+        cmv.amounts(viral.high),
+        cmv.amounts(viral.low),
+        viral.clear_apart.value,
+        viral.clear_series_within.value,
+        viral.quantifiable_before.value,
+    )
 
 
 def _renal_constants(renal: Renal) -> RenalConstants:

@@ -41,6 +41,7 @@ def reconcile(p: Patient, fold: Fold, now: Time, out: list[Change]) -> Time:
 
     Returns when a snooze ends by itself (NEVER if none does).
     """
+    p.judging = fold
     said = fold.said
     current: dict[Key, Episode] = {(episode.drug, episode.onset): episode for episode in fold.episodes}
     gone = [key for key, last in said.items() if last.state != "retracted" and key not in current]

@@ -4,12 +4,14 @@ Foscarnet's label uses mL/min/kg, in which body weight cancels; the others use m
 an eGFR in mL/min/1.73 m2. Sources: Cockcroft and Gault 1976; the labels' dosing sections.
 """
 
+from fractions import Fraction
 from typing import NamedTuple
 
 from monitor.patient import Patient, Series
 from monitor.times import Time
 from monitor.types import EQUAL, Lab
-from monitor.units import MILLION
+from monitor.units import MILLION, rounded_text
+from monitor.wording import aged
 
 
 class Clearance(NamedTuple):
@@ -75,3 +77,15 @@ def clearance(p: Patient, t: Time, per_kg: bool, creatinine_age: Time) -> Cleara
     elif p.sex == "female":
         high = low
     return Clearance(low, high, creatinine, weight)
+
+
+def clearance_text(p: Patient, crcl: Clearance, t: Time) -> str:
+    """A clearance for a reader, with what it rests on and how old that is."""
+    low, high = rounded_text(Fraction(crcl.low, MILLION), 2), rounded_text(Fraction(crcl.high, MILLION), 2)
+    unit = "mL/min" if crcl.weight is not None else "mL/min/kg"
+    size = f"{low} {unit}" if low == high else f"{low} to {high} {unit} (sex not known)"
+    basis = [aged(p, crcl.creatinine, t)]
+    if crcl.weight is not None:
+        old = ", older than advised" if t - crcl.weight.at > p.plan.renal.weight_age else ""
+        basis.append(aged(p, crcl.weight, t) + old)
+    return f"{size} by Cockcroft-Gault from {', '.join(basis)}, age {p.age_at(t)}"

@@ -18,6 +18,15 @@ def therapy_at(p: Patient, t: Time) -> TherapyState | None:
     return p.therapies[i] if i >= 0 else None
 
 
+def therapy_with(p: Patient, courses: frozenset[Course], t: Time) -> TherapyState | None:
+    """The latest state at `t` of the joined therapy that some courses belong to."""
+    therapy_at(p, t)
+    i = bisect_right(p.therapy_times, t) - 1
+    while i >= 0 and not courses <= p.therapies[i].courses:
+        i -= 1
+    return p.therapies[i] if i >= 0 else None
+
+
 def _extend(p: Patient) -> None:
     since = p.therapy_from
     assert since is not None

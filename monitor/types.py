@@ -110,8 +110,9 @@ Fact = Lab | Dose | Person | Act
 Level = int
 """A rule's verdict. Above zero: raised, and which severity and advice. Zero or below: not raised, and why."""
 
-GONE, OVER, YIELDED = 0, -1, -2
-"""Why nothing is raised: the condition does not hold; exposure or course ended; a weightier alert speaks."""
+GONE, OVER, YIELDED, WAITING = 0, -1, -2, -3
+"""Why nothing is raised: the condition does not hold; exposure or course ended; a weightier alert speaks; it would be
+raised by any further fact (lazy inputs are judged then too)."""
 
 Verdict = tuple[Level, Time]
 """The level from this moment on, and the next moment at which time alone may change it (NEVER: none)."""
@@ -132,7 +133,8 @@ class Rule(msgspec.Struct, gc=False, eq=False):
     `judged` inputs are those at whose times the verdict may change; `lazy` inputs are judged only while an alert is
     open; `quiet` inputs matter only to what is judged at or after them; `told` inputs only to the text.
     `judge(patient, t, level)` gives the verdict at `t`, with `level` the verdict just before. It reads no fact after
-    `t`, and between judged times and due times it says the same again.
+    `t` (after `t + reach`, where what goes with a dose may come during it), and between judged times and due times it
+    says the same again.
     """
 
     code: str
@@ -150,7 +152,7 @@ class Rule(msgspec.Struct, gc=False, eq=False):
     rank: int = 0
     follows: tuple[str, ...] = ()
     slot: int = 0
-    keeps_dues: bool = False
+    reach: Time = 0
     named: Callable[["Patient", Time], str | None] | None = None
 
 
@@ -168,7 +170,9 @@ class Fold(msgspec.Struct, eq=False):
     """A rule on its way along one patient's timeline.
 
     Facts at or before `frontier` may change what was judged; facts after it cannot. The episodes themselves are the
-    checkpoints: cut off at any time, they are the memory that the fold had then.
+    checkpoints: cut off at any time, they are the memory that the fold had then. `due` is the next moment that time
+    alone may change, as judged at `since`. `waits` are moments to be judged again when the clock has come that far,
+    `notes` what could not be judged and since when.
     """
 
     rule: Rule
@@ -179,6 +183,8 @@ class Fold(msgspec.Struct, eq=False):
     many: bool = False
     episodes: list[Episode] = []
     said: dict[tuple[str | None, Time], "Said"] = {}
+    notes: dict[str, Time] = {}
+    waits: dict[Time, Time] = {}
 
 
 class Said(msgspec.Struct):

@@ -1,12 +1,15 @@
-"""Reading CMV DNA results: which are quantifiable, which are clear."""
+"""Reading CMV DNA: not detected < below quantification < a number, each series of one LOINC and unit for itself."""
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 
-from monitor.patient import Patient
-from monitor.times import Time
-from monitor.types import AT_LEAST, EQUAL, MORE, Lab
+from monitor.patient import Patient, Reading, TherapyState
+from monitor.therapy import therapy_at, therapy_with
+from monitor.times import ALWAYS, Time
+from monitor.types import AT_LEAST, AT_MOST, DETECTED, EQUAL, LESS, MORE, NOT_DETECTED, Lab
 
-CMV = "cmv-dna"
+CLEAR, NUMBER, BARE, PASSED = range(4)
+"""How a load is read: not detected or below quantification; a number; a bare "detected"; censored beyond use."""
 
 
 def is_quantifiable(load: Lab) -> bool:
@@ -16,7 +19,107 @@ def is_quantifiable(load: Lab) -> bool:
 
 def quantifiable_between(p: Patient, start: Time, end: Time) -> bool:
     """Whether any quantifiable CMV DNA was collected between two times, both included."""
-    series = p.series[p.plan.lab(CMV)]
+    series = p.series[p.plan.cmv]
     if series is None:
         return False
     return any(map(is_quantifiable, series.x[bisect_left(series.t, start) : bisect_right(series.t, end)]))
+
+
+def state_of(p: Patient, load: Lab) -> int:
+    """How a load is read. `<x` is below quantification if x is at most 500 in its linear unit."""
+    if load.mark == NOT_DETECTED:
+        return CLEAR
+    if load.mark == DETECTED:
+        return BARE
+    if load.mark in (LESS, AT_MOST):
+        return CLEAR if load.canon <= p.plan.viral.below_quantification[load.unit] else PASSED
+    return NUMBER
+
+
+def readings(p: Patient, t: Time) -> list[Reading]:
+    """The loads collected at or before `t`, in order, those beyond use left out."""
+    if p.readings is None:
+        p.readings = _read(p)
+    found = p.readings
+    end = len(found)
+    while end and found[end - 1].at > t:
+        end -= 1
+    return found[:end] if end < len(found) else found
+
+
+def _read(p: Patient) -> list[Reading]:
+    series = p.series[p.plan.cmv]
+    labs = series.x if series is not None else []
+    units: dict[str, list[int]] = {}
+    for lab in labs:
+        if lab.unit >= 0 and lab.unit not in units.setdefault(lab.loinc, []):
+            units[lab.loinc].append(lab.unit)
+    found: list[Reading] = []
+    latest: dict[tuple[str, int], Reading] = {}
+    logs = p.plan.analytes[p.plan.cmv].logs
+    for lab in labs:
+        state = state_of(p, lab)
+        if state == PASSED:
+            continue
+        therapy = therapy_at(p, lab.at)
+        treated = therapy is not None and lab.at <= going_on_until(p, therapy, lab.at)
+        # A result without a number has no unit: it belongs to every series of its LOINC.
+        for unit in [lab.unit] if lab.unit >= 0 else units.get(lab.loinc) or [-1]:
+            key = (lab.loinc, unit)
+            one = Reading(lab, lab.at, state, key, unit in logs, therapy, treated, latest.get(key))
+            latest[key] = one
+            found.append(one)
+    return found
+
+
+def going_on_until(p: Patient, therapy: TherapyState, t: Time) -> Time:
+    """Until when a joined therapy goes on, by its doses up to `t`: the end of the last of its courses."""
+    joined = therapy_with(p, therapy.courses, t) or therapy
+    until = ALWAYS
+    for drug, start in joined.courses:
+        given = p.given[drug]
+        i = given.last(t)
+        while i >= 0 and given.s[i].start > start:
+            i -= 1
+        if i >= 0 and given.s[i].start == start:
+            until = max(until, given.s[i].course_until)
+    return until
+
+
+def rises(value: int, base: int, halves: int, *, log: bool) -> int:
+    """How a value stands to one that lies so many half decades above a base: -1 below, 0 at it, 1 above."""
+    if log:
+        a, b = 2 * (value - base), halves * 1_000_000
+    else:
+        a, b = value * value, base * base * 10**halves
+    return (a > b) - (a < b)
+
+
+def untreated_for(p: Patient, since: Time, until: Time, span: Time) -> bool:
+    """Whether no treatment dose was given for longer than a span, somewhere between two times."""
+    therapy_at(p, until)
+    times = p.therapy_times
+    i = bisect_right(times, since) - 1
+    before = times[i] if i >= 0 else since
+    for j in range(i + 1, bisect_right(times, until)):
+        if times[j] - before > span:
+            return True
+        before = times[j]
+    return until - before > span
+
+
+def in_series(found: list[Reading]) -> Iterator[list[Reading]]:
+    """The readings of each series for itself."""
+    by_key: dict[tuple[str, int], list[Reading]] = {}
+    for one in found:
+        by_key.setdefault(one.series, []).append(one)
+    yield from by_key.values()
+
+
+def treating_now(p: Patient, t: Time) -> bool:
+    """Whether a treatment course is current."""
+    for drug in p.plan.watched:
+        state = p.state(drug, t)
+        if state is not None and state.intent == 2 and t <= state.current_until:
+            return True
+    return False

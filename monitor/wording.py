@@ -58,6 +58,11 @@ def dose_text(p: Patient, dose: Dose) -> str:
     return " ".join(part for part in (name, amount, dose.route) if part)
 
 
+def each_once(labs: Iterable[Lab]) -> tuple[Lab, ...]:
+    """Results without repetition, in their order."""
+    return tuple({lab.event_id: lab for lab in labs}.values())
+
+
 def drugs_text(p: Patient, names: Iterable[str], t: Time, within: Time) -> str:
     """Those of some drugs that were given within a time before `t`, each with its last dose's age."""
     found = []

@@ -136,7 +136,7 @@ def judge_log(plan: Plan, log: Log, until: Time, progress: Callable[[int], None]
 
 
 def _unjudged(p: Patient) -> list[Unjudged]:
-    found = [Unjudged(p.id, code, reason) for code, reason in p.unjudged]
+    found = [Unjudged(p.id, code, reason) for code, reason in p.unjudged()]
     for act in unapplied(p) if p.acts else ():
         parts = parts_of(act.alert_id)
         found.append(Unjudged(p.id, parts[0] if parts else "action", "an action on an alert that is not known"))

@@ -2,14 +2,44 @@
 knowledge."""
 
 from monitor.plan import Kind
-from monitor.rules import aki, baseline_labs, calcium, counts, data, limits, overdue
+from monitor.rules import (
+    aki,
+    bands,
+    baseline_labs,
+    calcium,
+    cidofovir,
+    clearance,
+    combinations,
+    companions,
+    counts,
+    data,
+    foscarnet,
+    interleaved,
+    limits,
+    overdue,
+    protection,
+    response,
+    surveillance,
+    viremia,
+)
 
 KINDS: dict[str, Kind] = {
     **aki.KINDS,
+    **cidofovir.KINDS,
+    **foscarnet.KINDS,
+    **bands.KINDS,
+    **protection.KINDS,
+    **combinations.KINDS,
     **counts.KINDS,
     **limits.KINDS,
     **calcium.KINDS,
     **overdue.KINDS,
     **baseline_labs.KINDS,
+    **surveillance.KINDS,
+    **response.KINDS,
+    **clearance.KINDS,
+    **viremia.KINDS,
+    **companions.KINDS,
+    **interleaved.KINDS,
     **data.KINDS,
 }

@@ -17,7 +17,7 @@ from monitor.plan import DIALYSIS, TRANSPLANT, Amounts, Kind, Plan
 from monitor.times import NEVER, Time, clock_text, duration_text
 from monitor.types import AT_MOST, EQUAL, GONE, LESS, OVER, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.units import rounded_text
-from monitor.wording import amount_text, dated, drugs_text
+from monitor.wording import amount_text, dated, drugs_text, each_once
 
 MIMICKED, STAGE_1 = 1, 2
 """Levels: stage 1 that a drug mimics, then the KDIGO stages."""
@@ -120,11 +120,11 @@ def judge(k: Aki, p: Patient, t: Time, level: Level) -> Verdict:
     assert series is not None
     lab = series.x[i]
     if p.dialysis and p.on_dialysis(lab.at):
-        p.note("aki", "on dialysis: creatinine is not judged", t)
+        p.note("on dialysis: creatinine is not judged", t)
         return level, end
     figures = figures_of(k, p, series, i)
     if figures.baseline is None:
-        p.note("aki", "no baseline creatinine: judged by the rises of 48 h and 7 d alone", t)
+        p.note("no baseline creatinine: judged by the rises of 48 h and 7 d alone", t)
     stage = figures.stage
     if stage == 0:
         if level <= 0 or _near_baseline(k, lab, figures.baseline):
@@ -240,12 +240,10 @@ def say(k: Aki, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     others = drugs_text(p, k.data.nephrotoxins, t, k.data.nephrotoxins_within.value)
     if others:
         parts.append(f"Other nephrotoxic drugs within {duration_text(k.data.nephrotoxins_within.value)}: {others}")
-    facts = [lab]
-    for one in (figures.lowest_48h, figures.lowest_7d, *(figures.baseline.labs if figures.baseline else ())):
-        if one is not None and one not in facts:
-            facts.append(one)
+    basis = (lab, figures.lowest_48h, figures.lowest_7d, *(figures.baseline.labs if figures.baseline else ()))
+    facts = each_once(one for one in basis if one is not None)
     severity = ("", "info", "warning", "critical", "critical")[level]
-    return Words(title, ". ".join(parts) + ".", k.data.advice.get(severity, ""), tuple(facts))  # type: ignore[call-overload]
+    return Words(title, ". ".join(parts) + ".", k.data.advice.get(severity, ""), facts)  # type: ignore[call-overload]
 
 
 def _against(k: Aki, p: Patient, lab: Lab, figures: Figures) -> str:

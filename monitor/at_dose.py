@@ -1,0 +1,45 @@
+"""What is asked of a dose: the moments at which such a rule speaks, and the two hours that charting may take."""
+
+from typing import NamedTuple
+
+from monitor.patient import DoseState, Given, Patient
+from monitor.plan import Plan
+from monitor.times import Time
+from monitor.types import Dose
+
+
+class AtDose(NamedTuple):
+    """A drug's last dose at a moment. `now`: it starts at just this moment. `over`: one microsecond past its course."""
+
+    given: Given
+    i: int
+    dose: Dose
+    state: DoseState
+    now: bool
+    over: Time
+
+
+def last_dose(p: Patient, drug: int, t: Time) -> AtDose | None:
+    """The last dose of a course that goes on at `t`; None before the first dose and once the course has ended."""
+    given = p.given.get(drug)
+    i = given.last(t) if given is not None else -1
+    if given is None or i < 0:
+        return None
+    state = given.s[i]
+    if t > state.course_until:
+        return None
+    return AtDose(given, i, given.x[i], state, given.t[i] == t, state.course_until + 1)
+
+
+def waits_for_charting(p: Patient, at: AtDose) -> bool:
+    """Whether a dose is too newly recorded to be judged for what should come with it; then it is judged later."""
+    ready = at.dose.recorded + p.plan.grace
+    if ready <= p.clock:
+        return False
+    p.judging.waits[at.given.t[at.i]] = ready
+    return True
+
+
+def doses_named(plan: Plan, names: tuple[str, ...]) -> tuple[int, ...]:
+    """The inputs that the doses of several drugs are."""
+    return tuple(plan.doses(name) for name in names)

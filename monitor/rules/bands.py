@@ -1,0 +1,388 @@
+"""Does the dose fit the kidney? The doses of the last hours against the label's table at this clearance.
+
+Numbers: the drugs' own tables, `rules.dose-above-renal-band` and `rules.dose-below-renal-band`.
+"""
+
+from fractions import Fraction
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.at_dose import AtDose, last_dose
+from monitor.courses import INDUCTION
+from monitor.dosing import band_at, size_text, sum_of_doses
+from monitor.knowledge import DrugName, Number, RuleData, Sourced, Span
+from monitor.patient import Patient
+from monitor.plan import DIALYSIS, INTENT_TREATMENT, PERSON, BandInfo, Kind, Plan, RenalInfo
+from monitor.renal import Clearance, clearance, clearance_text
+from monitor.times import DAY, HOUR, NEVER, Time, clock_text, duration_text
+from monitor.types import GONE, OVER, Dose, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.units import MILLION, parse_quantity, rounded_text
+from monitor.virology import quantifiable_between
+
+WARNING, CRITICAL = 1, 2
+
+
+class AboveData(RuleData):
+    """`rules.dose-above-renal-band`."""
+
+    drugs: tuple[DrugName, ...]
+    window: Span
+    window_48h: Span
+    window_longer: Span
+    critical_times: Number
+    spaced: Span
+
+
+class Above(msgspec.Struct, gc=False, frozen=True):
+    """The numbers of one drug, ready to judge."""
+
+    code: str
+    data: AboveData
+    drug: int
+    renal: RenalInfo
+    window: Time
+    window_48h: Time
+    window_longer: Time
+    critical_times: int
+    spaced: Time
+
+
+class Limit(NamedTuple):
+    """What a band permits in a window, in millionths of mg or mg/kg."""
+
+    amount: int
+    window: Time
+    dose: int
+    every: Time
+
+
+def build_above(code: str, data: AboveData, plan: Plan) -> list[Rule]:
+    """A rule for each drug with a table."""
+    rules = []
+    for name in data.drugs:
+        course = plan.drugs[plan.drug_index[name]].course
+        if course is None or course.renal is None:
+            continue
+        k = Above(
+            code,
+            data,
+            plan.drug_index[name],
+            course.renal,
+            data.window.value,
+            data.window_48h.value,
+            data.window_longer.value,
+            int(data.critical_times.value),
+            data.spaced.value,
+        )
+        rules.append(
+            Rule(
+                code,
+                name,
+                None,
+                ("", "warning", "critical"),
+                judged=(plan.doses(name), plan.creatinine),
+                needs=((plan.doses(name),),),
+                judge=partial(judge_above, k),
+                say=partial(say_above, k),
+                references=data.references,
+                quiet=(plan.courses(name), plan.weight, PERSON, DIALYSIS),
+            )
+        )
+    return rules
+
+
+def judge_above(k: Above, p: Patient, t: Time, level: Level) -> Verdict:
+    """Judged at each dose, and at each creatinine while current; what cannot be judged changes nothing."""
+    at = last_dose(p, k.drug, t)
+    if at is None:
+        return OVER, NEVER
+    unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
+    if not at.now and (t > at.state.current_until or not _creatinine_now(p, t)):
+        return unchanged
+    crcl = _clearance(k.renal, p, at, t)
+    if not isinstance(crcl, Clearance):
+        p.note(f"clearance: {crcl}", t)
+        return unchanged
+    found = _level_above(k, p, at, crcl.low), _level_above(k, p, at, crcl.high)
+    if found[0] is None:
+        p.note("no body weight, or a dose of unknown amount", t)
+        return unchanged
+    if found[0] != found[1]:
+        p.note("sex not known: the clearance lies in two bands", t)
+        return unchanged
+    return (found[0], at.over) if found[0] > 0 else (GONE, NEVER)
+
+
+def _creatinine_now(p: Patient, t: Time) -> bool:
+    series = p.series[p.plan.creatinine]
+    i = series.last(t) if series is not None else -1
+    return series is not None and i >= 0 and series.t[i] == t
+
+
+def _clearance(renal: RenalInfo, p: Patient, at: AtDose, t: Time) -> Clearance | str:
+    constants = p.plan.renal
+    treated = at.state.intent == INTENT_TREATMENT
+    age = constants.creatinine_age if treated else constants.creatinine_age_prophylaxis
+    return clearance(p, t, renal.per_kg, age)
+
+
+def _level_above(k: Above, p: Patient, at: AtDose, crcl: int) -> Level | None:
+    """The level at one clearance; None where a dose of the window is of unknown size."""
+    given, i = at.given, at.i
+    band = band_at(k.renal, crcl, p.plan.renal.near_hundredths)
+    if band is None:
+        # Tablets are not for this kidney at all; an infusion below its last band has a rule of its own.
+        return CRITICAL if k.renal.tablet is not None else GONE
+    limit = permitted(k, at, band)
+    first = i
+    while first > 0 and given.t[first - 1] >= given.t[i] - limit.window:
+        first -= 1
+    total = sum_of_doses(given, i, given.t[first] - 1)
+    if total is None:
+        return None
+    tolerance = p.plan.renal.tolerance_hundredths
+    if k.renal.tablet is not None:
+        if total < limit.amount + k.renal.tablet:
+            return GONE
+    elif total * 100 <= limit.amount * (100 + tolerance):
+        return GONE
+    if total < k.critical_times * limit.amount or first == i:
+        return WARNING
+    if k.renal.tablet is not None and _single_tablets(k, given.t[first : i + 1], given.m[first : i + 1]):
+        return WARNING
+    return CRITICAL
+
+
+def _single_tablets(k: Above, times: list[Time], sizes: list[int | None]) -> bool:
+    tablet = k.renal.tablet
+    assert tablet is not None
+    small = all(size is not None and size <= tablet for size in sizes)
+    return small and all(b - a >= k.spaced for a, b in zip(times, times[1:], strict=False))
+
+
+def permitted(k: Above, at: AtDose, band: BandInfo) -> Limit:
+    """The most that a band permits: by the course's phase, or by either phase until a second dose."""
+    induction = [_limit(k, dose, every) for dose, every in band.induction]
+    maintenance = [_limit(k, dose, every) for dose, every in band.maintenance]
+    if at.state.count == 1:
+        columns = induction + maintenance
+    else:
+        columns = induction if at.state.phase == INDUCTION else maintenance
+    return max(columns, key=lambda limit: limit.amount)
+
+
+def _limit(k: Above, dose: int, every: Time) -> Limit:
+    window = k.window if every <= DAY else k.window_48h if every <= 2 * DAY else k.window_longer
+    return Limit(dose * -(-window // every), window, dose, every)
+
+
+def say_above(k: Above, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """What was given, what the band permits, and the clearance."""
+    at = last_dose(p, k.drug, t)
+    crcl = _clearance(k.renal, p, at, t) if at is not None else ""
+    assert at is not None
+    assert isinstance(crcl, Clearance)
+    band = band_at(k.renal, crcl.high, p.plan.renal.near_hundredths)
+    name = p.plan.drugs[k.drug].name.capitalize()
+    given, i = at.given, at.i
+    parts = [f"Dose of {clock_text(given.t[i])}: {size_text(p, given, i)}"]
+    title = f"{name}: not recommended as tablets at this clearance"
+    if band is not None:
+        limit = permitted(k, at, band)
+        first = i
+        while first > 0 and given.t[first - 1] >= given.t[i] - limit.window:
+            first -= 1
+        total = sum_of_doses(given, i, given.t[first] - 1) or 0
+        unit = "mg/kg" if _per_kg(p, k.drug) else "mg"
+        share = rounded_text(Fraction(total * 100, limit.amount), 0)
+        parts.append(
+            f"{i - first + 1} dose{'s' * (i > first)} of the last {duration_text(limit.window)}:"
+            f" {_amount(total)} {unit}, {share} % of the {_amount(limit.amount)} {unit} that the label permits"
+            f" ({_amount(limit.dose)} {unit} every {limit.every // HOUR} h)"
+        )
+        title = f"{name}: {share} % of the label's dose for this clearance"
+    parts.append(f"Clearance {clearance_text(p, crcl, t)}")
+    advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
+    return Words(title, ". ".join(parts) + ".", advice, (*_basis(crcl), at.dose))
+
+
+def _basis(crcl: Clearance) -> tuple[Lab, ...]:
+    return (crcl.creatinine,) if crcl.weight is None else (crcl.creatinine, crcl.weight)
+
+
+def _per_kg(p: Patient, drug: int) -> bool:
+    course = p.plan.drugs[drug].course
+    return course is not None and course.dosed_per_kg
+
+
+def _amount(size: int) -> str:
+    return rounded_text(Fraction(size, MILLION), 2)
+
+
+# Too little --------------------------------------------------------------------------------------------------------
+
+
+class PreemptiveShare(Sourced):
+    """The pre-emptive regimen of a drug and the label's, whose quotient scales its induction columns."""
+
+    drug: DrugName
+    value: tuple[str, str]
+
+
+class BelowData(RuleData):
+    """`rules.dose-below-renal-band`."""
+
+    drugs: tuple[DrugName, ...]
+    window: Span
+    window_maintenance: Span
+    share: Number
+    quantifiable_within: Span
+    preemptive_share: PreemptiveShare
+
+
+class Below(msgspec.Struct, gc=False, frozen=True):
+    """The numbers of one drug, ready to judge."""
+
+    code: str
+    data: BelowData
+    drug: int
+    renal: RenalInfo
+    window: Time
+    window_maintenance: Time
+    share: Fraction
+    quantifiable_within: Time
+    induction_share: Fraction
+
+
+def build_below(code: str, data: BelowData, plan: Plan) -> list[Rule]:
+    """A rule for each drug with a table."""
+    part, whole = (parse_quantity(text).value for text in data.preemptive_share.value)
+    rules = []
+    for name in data.drugs:
+        course = plan.drugs[plan.drug_index[name]].course
+        if course is None or course.renal is None:
+            continue
+        k = Below(
+            code,
+            data,
+            plan.drug_index[name],
+            course.renal,
+            data.window.value,
+            data.window_maintenance.value,
+            Fraction(data.share.value),
+            data.quantifiable_within.value,
+            Fraction(part) / Fraction(whole) if name == data.preemptive_share.drug else Fraction(1),
+        )
+        rules.append(
+            Rule(
+                code,
+                name,
+                None,
+                ("", "warning"),
+                judged=(plan.doses(name),),
+                needs=((plan.doses(name),),),
+                judge=partial(judge_below, k),
+                say=partial(say_below, k),
+                references=data.references,
+                quiet=(plan.courses(name), plan.creatinine, plan.weight, PERSON, DIALYSIS, plan.cmv),
+            )
+        )
+    return rules
+
+
+def judge_below(k: Below, p: Patient, t: Time, level: Level) -> Verdict:
+    """Judged at each dose of a treatment course that is old enough; what cannot be judged changes nothing."""
+    at = last_dose(p, k.drug, t)
+    if at is None:
+        return OVER, NEVER
+    unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
+    if not at.now or at.state.intent != INTENT_TREATMENT:
+        return unchanged
+    window = _window(k, at)
+    if t - at.state.start < window or not _one_phase(at, t - window):
+        return unchanged
+    if not quantifiable_between(p, at.state.start - k.quantifiable_within, t):
+        return unchanged
+    crcl = _clearance(k.renal, p, at, t)
+    if not isinstance(crcl, Clearance):
+        p.note(f"clearance: {crcl}", t)
+        return unchanged
+    total = sum_of_doses(at.given, at.i, t - window - 1)
+    if total is None:
+        p.note("no body weight, or a dose of unknown amount", t)
+        return unchanged
+    least = [expected(k, p, at, one, window) for one in (crcl.low, crcl.high)]
+    too_little = [one is not None and total < k.share * one for one in least]
+    if too_little[0] != too_little[1]:
+        p.note("sex not known: the clearance lies in two bands", t)
+        return unchanged
+    return (1, at.over) if too_little[0] else (GONE, NEVER)
+
+
+def _window(k: Below, at: AtDose) -> Time:
+    return k.window if at.state.phase == INDUCTION else k.window_maintenance
+
+
+def _one_phase(at: AtDose, since: Time) -> bool:
+    """Whether all doses of the window are of the course's present phase."""
+    j = at.i
+    while j >= 0 and at.given.t[j] >= since:
+        if at.given.s[j].phase != at.state.phase:
+            return False
+        j -= 1
+    return True
+
+
+def expected(k: Below, p: Patient, at: AtDose, crcl: int, window: Time) -> Fraction | None:
+    """The least that the label asks for in a window at a clearance; None below its last band.
+
+    A clearance less than a tenth above a band's bound counts as the band below it.
+    """
+    near = 100 + p.plan.renal.near_hundredths
+    band = next((band for band in k.renal.bands if crcl * 100 >= band.bound * near), None)
+    if band is None:
+        return None
+    induction = at.state.phase == INDUCTION
+    columns = band.induction if induction else band.maintenance
+    least = min(Fraction(dose * window, every) for dose, every in columns)
+    return least * k.induction_share if induction else least
+
+
+def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """What was given, the least that the label asks for, and what was charted as not given."""
+    at = last_dose(p, k.drug, t)
+    assert at is not None
+    t = at.given.t[at.i]
+    window = _window(k, at)
+    crcl = _clearance(k.renal, p, at, t)
+    assert isinstance(crcl, Clearance)
+    least = expected(k, p, at, crcl.high, window)
+    assert least is not None
+    total = sum_of_doses(at.given, at.i, t - window - 1) or 0
+    unit = "mg/kg" if _per_kg(p, k.drug) else "mg"
+    share = rounded_text(total * 100 / least, 0)
+    name = p.plan.drugs[k.drug].name.capitalize()
+    missed = _not_done(p, k.drug, t - window, t)
+    parts = [
+        f"Doses of the last {duration_text(window)}: {_amount(total)} {unit}, {share} % of the"
+        f" {rounded_text(least / MILLION, 2)} {unit} that the label's least column asks for (threshold"
+        f" {rounded_text(k.share * 100, 0)} %)",
+        f"Clearance {clearance_text(p, crcl, t)}",
+    ]
+    if missed:
+        parts.append(f"Charted as not given: {', '.join(clock_text(dose.at) for dose in missed)}")
+    title = f"{name}: {share} % of the least dose for this clearance"
+    return Words(title, ". ".join(parts) + ".", k.data.advice.get("warning", ""), (*_basis(crcl), at.dose, *missed))
+
+
+def _not_done(p: Patient, drug: int, since: Time, until: Time) -> list[Dose]:
+    return [p.dose_facts[event_id] for at, event_id in p.not_given.get(drug, ()) if since <= at <= until]
+
+
+
+KINDS = {
+    "dose-above-renal-band": Kind(AboveData, build_above),
+    "dose-below-renal-band": Kind(BelowData, build_below),
+}

@@ -1,0 +1,515 @@
+"""May cidofovir go on as it is? Creatinine above the course's baseline, urine protein, clearance, dose and interval,
+and the tests that come before every dose. Numbers: the `rules.cidofovir-*` tables; US label.
+"""
+
+from functools import partial
+
+import msgspec
+
+from monitor.at_dose import AtDose, last_dose, waits_for_charting
+from monitor.baseline import course_baseline
+from monitor.dosing import size_text
+from monitor.knowledge import Amount, AnalyteName, Dosage, DrugName, Number, RuleData, Span
+from monitor.patient import Baseline, Patient
+from monitor.plan import DIALYSIS, PERSON, TRANSPLANT, Amounts, Kind, Plan
+from monitor.renal import Clearance, clearance, clearance_text
+from monitor.times import NEVER, Time, clock_text, duration_text
+from monitor.types import AT_LEAST, EQUAL, GONE, MORE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.units import MILLION, millionths, rounded_text
+from monitor.wording import aged, amount_text, cutoff_text, dated, each_once
+
+WARNING, CRITICAL = 1, 2
+REDUCE, STOP = "cidofovir-reduce-dose", "cidofovir-stop"
+PROTEIN = "urine-protein"
+
+
+# Creatinine above baseline, protein --------------------------------------------------------------------------------
+
+
+class RiseData(RuleData):
+    """`rules.cidofovir-reduce-dose`."""
+
+    drug: DrugName
+    rise: Amount
+    creatinine_age: Span
+
+
+class StopData(RiseData):
+    """`rules.cidofovir-stop`."""
+
+    protein_from: Amount
+
+
+class Rise(msgspec.Struct, gc=False, frozen=True):
+    """The numbers of one of the two, ready to judge. `protein_from` belongs to the stop alone."""
+
+    code: str
+    data: RiseData
+    drug: int
+    creatinine: int
+    protein: int
+    rise: Amounts
+    age: Time
+    protein_from: Amounts | None
+
+
+def build_rise(code: str, data: RiseData, plan: Plan) -> list[Rule]:
+    """Reduce follows stop and yields to it."""
+    protein = plan.analytes[plan.analyte_index[PROTEIN]]
+    is_stop = isinstance(data, StopData)
+    k = Rise(
+        code,
+        data,
+        plan.drug_index[data.drug],
+        plan.creatinine,
+        protein.index,
+        plan.analytes[plan.creatinine].amounts(data.rise),
+        data.creatinine_age.value,
+        protein.amounts(data.protein_from) if isinstance(data, StopData) else None,
+    )
+    doses = plan.doses(data.drug)
+    return [
+        Rule(
+            code,
+            data.drug,
+            None,
+            ("", "critical") if is_stop else ("", "warning"),
+            judged=(doses, plan.creatinine, *((protein.index,) if is_stop else ())),
+            needs=((doses,),),
+            judge=partial(judge_stop if is_stop else judge_reduce, k),
+            say=partial(say_rise, k),
+            references=data.references,
+            quiet=(TRANSPLANT, DIALYSIS, *(plan.doses(plan.drugs[drug].name) for drug in plan.inheriting)),
+            follows=() if is_stop else (STOP,),
+            rank=0 if is_stop else 1,
+        )
+    ]
+
+
+def latest_creatinine(p: Patient, t: Time, age: Time) -> Lab | None:
+    """The latest creatinine of at most that age, off dialysis; `>x` counts as x, `<x` is passed over."""
+    series = p.series[p.plan.creatinine]
+    i = series.last(t) if series is not None else -1
+    while series is not None and i >= 0 and t - series.t[i] <= age:
+        lab = series.x[i]
+        if lab.mark in (EQUAL, MORE, AT_LEAST) and not (p.dialysis and p.on_dialysis(lab.at)):
+            return lab
+        i -= 1
+    return None
+
+
+def _risen(k: Rise, p: Patient, at: AtDose, t: Time) -> tuple[int | None, Lab | None, Baseline | None]:
+    """Twice the rise above the baseline on creatinine's scale; None where it cannot be known."""
+    lab = latest_creatinine(p, t, k.age)
+    baseline = course_baseline(p, k.drug, at.state.start, t)
+    if baseline is None:
+        p.note("no baseline creatinine", t)
+        return None, lab, None
+    return (2 * lab.canon - baseline.twice if lab is not None else None), lab, baseline
+
+
+def judge_reduce(k: Rise, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised and ended by the latest creatinine; yields to the stop."""
+    at = last_dose(p, k.drug, t)
+    if at is None:
+        return OVER, NEVER
+    stop = p.latest_episode(STOP, t)
+    if stop is not None and (stop.end is None or stop.end > t):
+        return YIELDED, NEVER
+    risen, lab, _ = _risen(k, p, at, t)
+    if risen is None or lab is None:
+        return (level, at.over) if level > 0 else (GONE, NEVER)
+    return (1, at.over) if risen >= 2 * k.rise[lab.unit] else (GONE, NEVER)
+
+
+def judge_stop(k: Rise, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised by creatinine or protein; ended with the course alone."""
+    at = last_dose(p, k.drug, t)
+    if at is None:
+        return OVER, NEVER
+    if level > 0:
+        return level, at.over
+    risen, lab, _ = _risen(k, p, at, t)
+    if risen is not None and lab is not None and risen >= 2 * k.rise[lab.unit]:
+        return 1, at.over
+    return (1, at.over) if _new_protein(k, p, at, t) else (GONE, NEVER)
+
+
+def _new_protein(k: Rise, p: Patient, at: AtDose, t: Time) -> Lab | None:
+    """A urine protein of 3+ or more where the latest before the first dose was not or is absent."""
+    series = p.series[k.protein]
+    i = series.last(t) if series is not None else -1
+    if series is None or i < 0 or k.protein_from is None or not _reaches(series.x[i], k.protein_from):
+        return None
+    before = series.last(at.state.start)
+    if i == before or (before >= 0 and _reaches(series.x[before], k.protein_from)):
+        return None
+    return series.x[i]
+
+
+def _reaches(lab: Lab, cutoffs: Amounts) -> bool:
+    return lab.mark in (EQUAL, MORE, AT_LEAST) and lab.canon >= cutoffs[lab.unit]
+
+
+def say_rise(k: Rise, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """The rise and its thresholds, or the protein."""
+    at = last_dose(p, k.drug, t)
+    assert at is not None
+    risen, lab, baseline = _risen(k, p, at, t)
+    analyte = p.plan.analytes[k.creatinine]
+    parts: list[str] = []
+    facts: list[Lab] = []
+    title = ""
+    if risen is not None and lab is not None and baseline is not None:
+        unit = analyte.unit_names[lab.unit]
+        up = rounded_text(risen / 2 / analyte.scale[lab.unit] / MILLION, 2)
+        base = rounded_text(baseline.twice / 2 / analyte.scale[baseline.unit] / MILLION, 2)
+        parts.append(
+            f"{dated(p, lab)}: {up} {unit} above the baseline {base} {analyte.unit_names[baseline.unit]}"
+            f" ({baseline.how}); threshold {cutoff_text(analyte, k.rise, lab)}"
+        )
+        title = f"creatinine {up} {unit} above baseline"
+        facts += [lab, *baseline.labs]
+    protein = _new_protein(k, p, at, t)
+    if protein is not None and k.protein_from is not None:
+        limit = cutoff_text(p.plan.analytes[k.protein], k.protein_from, protein)
+        parts.append(f"{dated(p, protein)}; threshold {limit}, and not so before the first dose")
+        if risen is None or lab is None or risen < 2 * k.rise[lab.unit]:
+            title = f"urine protein {amount_text(p, protein)}"
+        facts.append(protein)
+    parts.append(_last_dose_text(p, at))
+    what = "stop" if k.protein_from is not None else "reduce the dose"
+    advice = k.data.advice.get("critical" if k.protein_from is not None else "warning", "")
+    name = p.plan.drugs[k.drug].name.capitalize()
+    return Words(f"{name}: {what}, {title}", ". ".join(parts) + ".", advice, each_once(facts))
+
+
+def _last_dose_text(p: Patient, at: AtDose) -> str:
+    return f"Dose {at.state.count} of the course on {clock_text(at.given.t[at.i])}: {size_text(p, at.given, at.i)}"
+
+
+# Contraindicated ---------------------------------------------------------------------------------------------------
+
+
+class ContraindicatedData(RuleData):
+    """`rules.cidofovir-contraindicated`."""
+
+    drug: DrugName
+    creatinine_above: Amount
+    clearance_up_to: Number
+    protein_from: Amount
+
+
+class Contraindicated(msgspec.Struct, gc=False, frozen=True):
+    """The numbers, ready to judge; the clearance in millionths of mL/min."""
+
+    code: str
+    data: ContraindicatedData
+    drug: int
+    creatinine_above: Amounts
+    clearance_up_to: int
+    protein: int
+    protein_from: Amounts
+
+
+def build_contraindicated(code: str, data: ContraindicatedData, plan: Plan) -> list[Rule]:
+    """One rule."""
+    protein = plan.analytes[plan.analyte_index[PROTEIN]]
+    k = Contraindicated(
+        code,
+        data,
+        plan.drug_index[data.drug],
+        plan.analytes[plan.creatinine].amounts(data.creatinine_above),
+        millionths(data.clearance_up_to.value),
+        protein.index,
+        protein.amounts(data.protein_from),
+    )
+    doses = plan.doses(data.drug)
+    return [
+        Rule(
+            code,
+            data.drug,
+            None,
+            ("", "critical"),
+            judged=(doses,),
+            needs=((doses,),),
+            judge=partial(judge_contraindicated, k),
+            say=partial(say_contraindicated, k),
+            references=data.references,
+            quiet=(plan.creatinine, protein.index, plan.weight, PERSON, DIALYSIS),
+        )
+    ]
+
+
+def judge_contraindicated(k: Contraindicated, p: Patient, t: Time, level: Level) -> Verdict:
+    """Judged at each dose anew."""
+    at = last_dose(p, k.drug, t)
+    if at is None:
+        return OVER, NEVER
+    if not at.now:
+        return (level, at.over) if level > 0 else (GONE, NEVER)
+    reasons, unknown = _reasons(k, p, t)
+    if reasons:
+        return 1, at.over
+    if unknown:
+        p.note(unknown, t)
+    return GONE, NEVER
+
+
+def _reasons(k: Contraindicated, p: Patient, t: Time) -> tuple[list[tuple[str, Lab]], str]:
+    """What speaks against the dose, each with its result; and what could not be known."""
+    found: list[tuple[str, Lab]] = []
+    creatinine = _latest(p, p.plan.creatinine, t)
+    if creatinine is not None and creatinine.canon > k.creatinine_above[creatinine.unit]:
+        analyte = p.plan.analytes[p.plan.creatinine]
+        found.append((f"{aged(p, creatinine, t)}, limit {cutoff_text(analyte, k.creatinine_above, creatinine)}", creatinine))
+    crcl = clearance(p, t, per_kg=False, creatinine_age=p.plan.renal.creatinine_age)
+    unknown = ""
+    if isinstance(crcl, Clearance):
+        if crcl.high <= k.clearance_up_to:
+            limit = rounded_text(k.clearance_up_to / MILLION, 1)
+            found.append((f"clearance {clearance_text(p, crcl, t)}, limit {limit} mL/min", crcl.creatinine))
+        elif crcl.low <= k.clearance_up_to:
+            unknown = "sex not known: the clearance lies on both sides of the limit"
+    elif crcl != "on dialysis":
+        unknown = f"clearance: {crcl}"
+    protein = _latest(p, k.protein, t)
+    if protein is not None and protein.canon >= k.protein_from[protein.unit]:
+        limit = cutoff_text(p.plan.analytes[k.protein], k.protein_from, protein)
+        found.append((f"{aged(p, protein, t)}, limit {limit}", protein))
+    return found, unknown
+
+
+def _latest(p: Patient, analyte: int, t: Time) -> Lab | None:
+    """The latest result that can reach a limit, of whatever age."""
+    series = p.series[analyte]
+    i = series.last(t) if series is not None else -1
+    while series is not None and i >= 0:
+        if series.x[i].mark in (EQUAL, MORE, AT_LEAST):
+            return series.x[i]
+        i -= 1
+    return None
+
+
+def say_contraindicated(k: Contraindicated, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """Every reason, with its limit."""
+    at = last_dose(p, k.drug, t)
+    assert at is not None
+    reasons, unknown = _reasons(k, p, at.given.t[at.i])
+    parts = [text[0].upper() + text[1:] for text, _ in reasons]
+    if unknown:
+        parts.append(f"Not judged: {unknown}")
+    parts.append(_last_dose_text(p, at))
+    name = p.plan.drugs[k.drug].name.capitalize()
+    facts = (*each_once(lab for _, lab in reasons), at.dose)
+    return Words(f"{name} given although contraindicated", ". ".join(parts) + ".", k.data.advice.get("critical", ""), facts)
+
+
+# Tests before a dose -----------------------------------------------------------------------------------------------
+
+
+class PredoseData(RuleData):
+    """`rules.cidofovir-predose-labs-missing`."""
+
+    drug: DrugName
+    within: Span
+    tests: tuple[tuple[AnalyteName, ...], ...]
+
+
+class Predose(msgspec.Struct, gc=False, frozen=True):
+    """The numbers, ready to judge."""
+
+    data: PredoseData
+    drug: int
+    within: Time
+    tests: tuple[tuple[int, ...], ...]
+
+
+def build_predose(code: str, data: PredoseData, plan: Plan) -> list[Rule]:
+    """One rule."""
+    tests = tuple(tuple(plan.analyte_index[one] for one in group) for group in data.tests)
+    k = Predose(data, plan.drug_index[data.drug], data.within.value, tests)
+    doses = plan.doses(data.drug)
+    return [
+        Rule(
+            code,
+            data.drug,
+            None,
+            ("", "warning"),
+            judged=(doses,),
+            needs=((doses,),),
+            judge=partial(judge_predose, k),
+            say=partial(say_predose, k),
+            references=data.references,
+            quiet=tuple(one for group in tests for one in group),
+        )
+    ]
+
+
+def judge_predose(k: Predose, p: Patient, t: Time, level: Level) -> Verdict:
+    """Judged at each dose anew, once its charting has had time."""
+    at = last_dose(p, k.drug, t)
+    if at is None:
+        return OVER, NEVER
+    unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
+    if not at.now:
+        return unchanged
+    if waits_for_charting(p, at):
+        return unchanged
+    return (1, at.over) if _missing(k, p, t) else (GONE, NEVER)
+
+
+def _missing(k: Predose, p: Patient, t: Time) -> list[str]:
+    missing = []
+    for group in k.tests:
+        found = False
+        for analyte in group:
+            series = p.series[analyte]
+            i = series.last(t) if series is not None else -1
+            found = found or (series is not None and i >= 0 and t - series.t[i] <= k.within)
+        if not found:
+            missing.append(" or ".join(p.plan.analytes[analyte].name for analyte in group))
+    return missing
+
+
+def say_predose(k: Predose, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """Which tests were not collected before which dose."""
+    at = last_dose(p, k.drug, t)
+    assert at is not None
+    missing = ", ".join(_missing(k, p, at.given.t[at.i]))
+    name = p.plan.drugs[k.drug].name.capitalize()
+    detail = f"{_last_dose_text(p, at)}. Not collected in the {duration_text(k.within)} before: {missing}."
+    return Words(f"{name} given without {missing}", detail, k.data.advice.get("warning", ""), (at.dose,))
+
+
+# Dose and interval -------------------------------------------------------------------------------------------------
+
+
+class DoseData(RuleData):
+    """`rules.cidofovir-dose`."""
+
+    drug: DrugName
+    above: Dosage
+    critical_above: Dosage
+    small_up_to: Dosage
+    interval: Span
+    later_interval: Span
+    reduced_above: Dosage
+
+
+class DoseNumbers(msgspec.Struct, gc=False, frozen=True):
+    """The numbers, ready to judge; amounts in millionths of mg/kg."""
+
+    code: str
+    data: DoseData
+    drug: int
+    above: int
+    critical_above: int
+    small: int
+    interval: Time
+    later_interval: Time
+    reduced_above: int
+
+
+def build_dose(code: str, data: DoseData, plan: Plan) -> list[Rule]:
+    """One rule."""
+
+    def amount(dosage: Dosage) -> int:
+        return plan.dose_amount(dosage.value)[0]
+
+    k = DoseNumbers(
+        code,
+        data,
+        plan.drug_index[data.drug],
+        amount(data.above),
+        amount(data.critical_above),
+        amount(data.small_up_to),
+        data.interval.value,
+        data.later_interval.value,
+        amount(data.reduced_above),
+    )
+    doses = plan.doses(data.drug)
+    return [
+        Rule(
+            code,
+            data.drug,
+            None,
+            ("", "warning", "critical"),
+            judged=(doses,),
+            needs=((doses,),),
+            judge=partial(judge_dose, k),
+            say=partial(say_dose, k),
+            references=data.references,
+            quiet=(plan.weight,),
+            follows=(REDUCE,),
+            rank=2,
+        )
+    ]
+
+
+def judge_dose(k: DoseNumbers, p: Patient, t: Time, level: Level) -> Verdict:
+    """Judged at each dose anew."""
+    at = last_dose(p, k.drug, t)
+    if at is None:
+        return OVER, NEVER
+    if not at.now:
+        return (level, at.over) if level > 0 else (GONE, NEVER)
+    if at.given.m[at.i] is None:
+        p.note("no body weight, or a dose of unknown amount", t)
+        return (level, at.over) if level > 0 else (GONE, NEVER)
+    faults = _faults(k, p, at)
+    if not faults:
+        return GONE, NEVER
+    return max(severity for severity, _ in faults), at.over
+
+
+def _faults(k: DoseNumbers, p: Patient, at: AtDose) -> list[tuple[Level, str]]:
+    size, t = at.given.m[at.i], at.given.t[at.i]
+    assert size is not None
+    found: list[tuple[Level, str]] = []
+    if size > k.critical_above:
+        found.append((CRITICAL, f"above {_per_kg(k.critical_above)}"))
+    elif size > k.above:
+        found.append((WARNING, f"above {_per_kg(k.above)}"))
+    since = t - at.given.t[at.i - 1] if at.i else NEVER
+    if size > k.small and since < k.interval:
+        found.append((CRITICAL, f"{duration_text(since)} after the last dose, at least {duration_text(k.interval)}"))
+    elif size > k.small and at.state.count >= 3 and since < k.later_interval:
+        found.append(
+            (
+                WARNING,
+                f"dose {at.state.count} {duration_text(since)} after the last,"
+                f" at least {duration_text(k.later_interval)} from the third on",
+            )
+        )
+    if size > k.reduced_above:
+        reduce = p.latest_episode(REDUCE, t)
+        if reduce is not None and (reduce.end is None or reduce.end > t):
+            found.append((WARNING, f"above {_per_kg(k.reduced_above)} after a rise of creatinine"))
+    return found
+
+
+def _per_kg(size: int) -> str:
+    return f"{rounded_text(size / MILLION, 2)} mg/kg"
+
+
+def say_dose(k: DoseNumbers, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """What is wrong with the dose or its interval."""
+    at = last_dose(p, k.drug, t)
+    assert at is not None
+    faults = _faults(k, p, at)
+    name = p.plan.drugs[k.drug].name.capitalize()
+    title = f"{name} {size_text(p, at.given, at.i)}: {'; '.join(text for _, text in faults)}"
+    detail = f"{_last_dose_text(p, at)}. {'; '.join(text.capitalize() for _, text in faults)}."
+    advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
+    before = (at.given.x[at.i - 1],) if at.i else ()
+    return Words(title, detail, advice, (at.dose, *before))
+
+
+KINDS = {
+    "cidofovir-stop": Kind(StopData, build_rise),
+    "cidofovir-reduce-dose": Kind(RiseData, build_rise),
+    "cidofovir-contraindicated": Kind(ContraindicatedData, build_contraindicated),
+    "cidofovir-predose-labs-missing": Kind(PredoseData, build_predose),
+    "cidofovir-dose": Kind(DoseData, build_dose),
+}

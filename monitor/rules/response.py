@@ -1,0 +1,237 @@
+"""Does the virus answer to treatment? Loads after two weeks against the peak of the first, each series for itself.
+
+Numbers: `viral`, `rules.refractory-cmv`, `rules.probable-refractory-cmv`, `rules.slow-viral-response`; Chemaly 2019,
+Ljungman 2024.
+"""
+
+from bisect import bisect_left, bisect_right
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.at_dose import doses_named
+from monitor.knowledge import RuleData, Severity
+from monitor.patient import Patient, Reading, TherapyState
+from monitor.plan import Kind, Plan
+from monitor.therapy import therapy_at
+from monitor.times import DAY, NEVER, Time, clock_text
+from monitor.types import GONE, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.virology import (
+    CLEAR,
+    NUMBER,
+    going_on_until,
+    in_series,
+    quantifiable_between,
+    readings,
+    rises,
+    untreated_for,
+)
+from monitor.wording import amount_text, dated
+
+REFRACTORY, PROBABLE, SLOW = "refractory-cmv", "probable-refractory-cmv", "slow-viral-response"
+_ORDER = (SLOW, PROBABLE, REFRACTORY)
+UNDERDOSED = "dose-below-renal-band"
+
+
+class ResponseData(RuleData):
+    """`rules.refractory-cmv`, `rules.probable-refractory-cmv`, `rules.slow-viral-response`; numbers in `viral`."""
+
+
+class Response(msgspec.Struct, gc=False, frozen=True):
+    """One of the three questions, ready to judge."""
+
+    code: str
+    data: ResponseData
+    severity: Severity
+
+
+class Answer(NamedTuple):
+    """How the virus of one series stands: which of the three holds, by which load and peak, and whether too few days
+    of right dosing are the reason that it is no worse."""
+
+    code: str
+    load: Reading
+    peak: Lab
+    therapy: TherapyState
+    counted: int
+    underdosed: bool
+
+
+def build(code: str, data: ResponseData, plan: Plan) -> list[Rule]:
+    """One rule for each code; they share one reading of the loads."""
+    severity: Severity = "critical" if code == REFRACTORY else "warning" if code == PROBABLE else "info"
+    k = Response(code, data, severity)
+    watched = doses_named(plan, tuple(plan.drugs[drug].name for drug in sorted(plan.watched)))
+    courses = tuple(plan.courses(plan.drugs[drug].name) for drug in sorted(plan.watched))
+    return [
+        Rule(
+            code,
+            None,
+            None,
+            ("", severity),
+            judged=(plan.cmv,),
+            needs=((plan.cmv,), watched),
+            judge=partial(judge, k),
+            say=partial(say, k),
+            references=data.references,
+            quiet=(*watched, *courses),
+            follows=(UNDERDOSED,),
+            rank=3,
+        )
+    ]
+
+
+def judge(k: Response, p: Patient, t: Time, level: Level) -> Verdict:
+    """Judged at loads; refractory and probable outlive the therapy by 8 weeks, a slow response ends with it."""
+    found = readings(p, t)
+    therapy = therapy_at(p, t)
+    if not found or therapy is None:
+        return GONE, NEVER
+    if k.code == REFRACTORY:
+        _note_want_of_peak(p, found)
+    answers = [answer for answer in worst(p, found) if _stands(p, answer, t)]
+    ranks = [_ORDER.index(answer.code) for answer in answers]
+    own = _ORDER.index(k.code)
+    if not ranks or max(ranks) < own:
+        return GONE, NEVER
+    over = min(_over(p, answer, therapy, t) for answer in answers)
+    return (YIELDED if max(ranks) > own else 1), over
+
+
+def _over(p: Patient, answer: Answer, therapy: TherapyState, t: Time) -> Time:
+    """When an answer no longer stands, if no further dose is given."""
+    if answer.code == SLOW:
+        return going_on_until(p, answer.therapy, t) + 1
+    return therapy.last + p.plan.viral.after_therapy + 1
+
+
+def _stands(p: Patient, answer: Answer, t: Time) -> bool:
+    """Whether time has not ended what the last load said."""
+    if answer.code == SLOW:
+        return t <= going_on_until(p, answer.therapy, t)
+    return not untreated_for(p, answer.load.at, t, p.plan.viral.after_therapy)
+
+
+def _note_want_of_peak(p: Patient, found: list[Reading]) -> None:
+    one = found[-1]
+    therapy = one.therapy
+    if one.state != NUMBER or not one.treated or therapy is None or therapy.days < p.plan.viral.treatment_days:
+        return
+    if _peak(p, therapy, [other for other in found if other.series == one.series]) is None:
+        p.note("no load of the series from day -3 to 7 of the therapy", one.at)
+
+
+def worst(p: Patient, found: list[Reading]) -> list[Answer]:
+    """What holds after the last of some loads, for each series that has something to say."""
+    key = f"response/{len(found)}"
+    known = p.memo.get(key)
+    if known is None:
+        known = p.memo[key] = [answer for one in in_series(found) if (answer := _answer(p, one)) is not None]
+    return known  # type: ignore[return-value]
+
+
+def _answer(p: Patient, series: list[Reading]) -> Answer | None:
+    """Reads one series from its start: what is raised stays until a load below its own peak, or a fall."""
+    held: Answer | None = None
+    viral = p.plan.viral
+    for one in series:
+        if one.state == CLEAR:
+            held = None
+        if one.state != NUMBER:
+            continue
+        if held is not None and _ended(p, held, one):
+            held = None
+        therapy = one.therapy
+        if therapy is None or not one.treated or therapy.days < viral.treatment_days:
+            continue
+        if not quantifiable_between(p, therapy.start - viral.quantifiable_within, one.at):
+            continue
+        peak = _peak(p, therapy, series)
+        if peak is not None:
+            held = _held(p, one, therapy, peak, held)
+    return held
+
+
+def _ended(p: Patient, held: Answer, one: Reading) -> bool:
+    """Whether a load, or the time before it, ends what stood."""
+    if held.code != SLOW:
+        return one.lab.canon < held.peak.canon or untreated_for(p, held.load.at, one.at, p.plan.viral.after_therapy)
+    fallen = rises(held.peak.canon, one.lab.canon, p.plan.viral.slow_fall, log=one.log) >= 0
+    return fallen or one.at > going_on_until(p, held.therapy, one.at)
+
+
+def _held(p: Patient, one: Reading, therapy: TherapyState, peak: Lab, held: Answer | None) -> Answer | None:
+    """What one load after two weeks of treatment says, or leaves standing."""
+    viral = p.plan.viral
+    value = one.lab.canon
+    counted = counted_days(p, therapy, one.at)
+    enough = counted >= viral.treatment_days
+    far_above = rises(value, peak.canon, viral.refractory_rise, log=one.log) > 0
+    if far_above and enough:
+        return Answer(REFRACTORY, one, peak, therapy, counted, underdosed=False)
+    if held is not None and held.code == REFRACTORY:
+        return held
+    if (far_above and not enough) or (value >= peak.canon and enough):
+        return Answer(PROBABLE, one, peak, therapy, counted, underdosed=not enough)
+    if held is not None and held.code == PROBABLE:
+        return held
+    fallen = rises(peak.canon, value, viral.slow_fall, log=one.log) >= 0
+    if not fallen and value >= viral.high[one.lab.unit]:
+        return Answer(SLOW, one, peak, therapy, counted, underdosed=False)
+    return held
+
+
+def _peak(p: Patient, therapy: TherapyState, series: list[Reading]) -> Lab | None:
+    """The greatest number of the series from day -3 to 7."""
+    start, end = therapy.start - p.plan.viral.peak_from, therapy.start + p.plan.viral.peak_to
+    labs = [one.lab for one in series if one.state == NUMBER and start <= one.at <= end]
+    return max(labs, key=lambda lab: lab.canon) if labs else None
+
+
+def counted_days(p: Patient, therapy: TherapyState, t: Time) -> int:
+    """Treatment days of a therapy up to `t` on which no dose alert said that too little was given."""
+    spans = [
+        (episode.onset, NEVER if episode.end is None else episode.end)
+        for slot in p.plan.slots.get(UNDERDOSED, ())
+        if slot in p.folds
+        for episode in p.folds[slot].episodes
+        if episode.onset <= t
+    ]
+    if not spans:
+        return therapy.days
+    periods = set()
+    for drug, start in therapy.courses:
+        given = p.given[drug]
+        for i in range(bisect_left(given.t, start), bisect_right(given.t, t)):
+            if given.s[i].start == start:
+                periods.add((given.t[i] - therapy.start) // DAY)
+    return sum(1 for period in periods if not _touched(therapy.start + period * DAY, spans))
+
+
+def _touched(day: Time, spans: list[tuple[Time, Time]]) -> bool:
+    return any(start < day + DAY and end > day for start, end in spans)
+
+
+def say(k: Response, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """The load, the peak, the days that count."""
+    answer = next(answer for answer in worst(p, readings(p, t)) if answer.code == k.code)
+    lab, peak = answer.load.lab, answer.peak
+    parts = [
+        f"{dated(p, lab)}; peak of day -3 to 7: {amount_text(p, peak)} on {clock_text(peak.at)}",
+        f"Joined therapy since {clock_text(answer.therapy.start)}: {answer.therapy.days} treatment days by then,"
+        f" {answer.counted} of them without an alert of too low a dose",
+    ]
+    title = f"{k.data.title}: {amount_text(p, lab)}, peak of the first week {amount_text(p, peak)}"
+    advice = k.data.advice.get(k.severity, "")
+    if answer.underdosed:
+        parts.append("More than 1 log10 above the peak, but too few days of right dosing")
+        advice = f"Correct the dose first. {advice}"
+    return Words(title, ". ".join(parts) + ".", advice, (lab, peak))
+
+
+KINDS = {
+    REFRACTORY: Kind(ResponseData, build),
+    PROBABLE: Kind(ResponseData, build),
+    SLOW: Kind(ResponseData, build),
+}

@@ -1,0 +1,231 @@
+"""Was CMV DNA not drawn in time after an allogeneic transplant without antivirals, and were immunosuppressant levels
+not drawn after letermovir or maribavir came or went?
+
+Numbers: `rules.overdue-surveillance`, `rules.overdue-immunosuppressant-level`.
+"""
+
+from functools import partial
+
+import msgspec
+
+from monitor.at_dose import doses_named
+from monitor.knowledge import AnalyteName, DrugName, RuleData, Span
+from monitor.patient import Patient
+from monitor.plan import PERSON, TRANSPLANT, Kind, Plan
+from monitor.times import ALWAYS, DAY, NEVER, Time, clock_text, duration_text
+from monitor.types import GONE, OVER, WAITING, Episode, Level, Rule, Verdict, Words
+from monitor.wording import dated
+
+
+class SurveillanceData(RuleData):
+    """`rules.overdue-surveillance`."""
+
+    test: AnalyteName
+    transplants: tuple[str, ...]
+    from_day: Span
+    to_day: Span
+    gap: Span
+    seen_within: Span
+
+
+class Surveillance(msgspec.Struct, gc=False, frozen=True):
+    """The numbers, ready to judge."""
+
+    code: str
+    data: SurveillanceData
+    test: int
+    watched: tuple[int, ...]
+    from_day: Time
+    to_day: Time
+    gap: Time
+    seen_within: Time
+
+
+def build_surveillance(code: str, data: SurveillanceData, plan: Plan) -> list[Rule]:
+    """One rule."""
+    watched = tuple(sorted(plan.watched))
+    k = Surveillance(
+        code,
+        data,
+        plan.analyte_index[data.test],
+        watched,
+        data.from_day.value,
+        data.to_day.value,
+        data.gap.value,
+        data.seen_within.value,
+    )
+    doses = doses_named(plan, tuple(plan.drugs[drug].name for drug in watched))
+    anything = (
+        *(analyte.index for analyte in plan.analytes if analyte.index != k.test),
+        *(plan.doses(drug.name) for drug in plan.drugs if not drug.course),
+    )
+    return [
+        Rule(
+            code,
+            None,
+            None,
+            ("", "warning"),
+            judged=(k.test, TRANSPLANT, *(plan.courses(plan.drugs[drug].name) for drug in watched)),
+            needs=((TRANSPLANT,), (k.test,)),
+            judge=partial(judge_surveillance, k),
+            say=partial(say_surveillance, k),
+            references=data.references,
+            lazy=anything,
+            quiet=(PERSON, *doses),
+        )
+    ]
+
+
+def judge_surveillance(k: Surveillance, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised by the clock between day 14 and 100; ended by a PCR, a course or day 100."""
+    transplanted, kind = p.transplant(t)
+    if kind not in k.data.transplants or "positive" not in (p.donor, p.recipient):
+        return OVER, NEVER
+    if transplanted == ALWAYS:
+        p.note("no date of the transplant", t)
+        return OVER, NEVER
+    course_until = max((state.course_until for drug in k.watched if (state := p.state(drug, t)) is not None), default=ALWAYS)
+    if t <= course_until:
+        return OVER, course_until + 1
+    over = transplanted + k.to_day + 1
+    series = p.series[k.test]
+    i = series.last(t) if series is not None else -1
+    if t >= over or series is None or i < 0:
+        return OVER, NEVER
+    due = max(series.t[i] + k.gap, transplanted + k.from_day)
+    if t < due:
+        return GONE, min(due, over)
+    if level > 0:
+        return level, over
+    # Somebody of whom nothing is heard is not there to be drawn: wait for any sign.
+    return (1, over) if t - p.last_seen(t) <= k.seen_within else (WAITING, over)
+
+
+def say_surveillance(k: Surveillance, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """The day after transplant and the last PCR."""
+    transplanted, kind = p.transplant(t)
+    series = p.series[k.test]
+    assert series is not None
+    lab = series.x[series.last(t)]
+    day = (t - transplanted) // DAY
+    detail = (
+        f"Day {day} after {kind}, donor {p.donor or 'unknown'}, recipient {p.recipient or 'unknown'}, no antiviral course."
+        f" {dated(p, lab)}, {duration_text(t - lab.at)} ago; at most {duration_text(k.gap)} between tests."
+    )
+    return Words(f"CMV surveillance overdue on day {day}", detail, k.data.advice.get("warning", ""), (lab,))
+
+
+# Levels ------------------------------------------------------------------------------------------------------------
+
+
+class LevelsData(RuleData):
+    """`rules.overdue-immunosuppressant-level`."""
+
+    drugs: tuple[DrugName, ...]
+    given_within: Span
+    gap: Span
+    given_up_after: Span
+    levels: dict[DrugName, AnalyteName]
+
+
+class Levels(msgspec.Struct, gc=False, frozen=True):
+    """The numbers of one antiviral, ready to judge."""
+
+    data: LevelsData
+    drug: int
+    given_within: Time
+    gap: Time
+    given_up_after: Time
+    levels: tuple[tuple[int, int], ...]
+
+
+def build_levels(code: str, data: LevelsData, plan: Plan) -> list[Rule]:
+    """A rule for each antiviral."""
+    levels = tuple((plan.drug_index[drug], plan.analyte_index[level]) for drug, level in data.levels.items())
+    others = doses_named(plan, tuple(data.levels))
+    rules = []
+    for name in data.drugs:
+        k = Levels(
+            data,
+            plan.drug_index[name],
+            data.given_within.value,
+            data.gap.value,
+            data.given_up_after.value,
+            levels,
+        )
+        rules.append(
+            Rule(
+                code,
+                name,
+                None,
+                ("", "warning"),
+                judged=(plan.courses(name),),
+                needs=((plan.doses(name),), others),
+                judge=partial(judge_levels, k),
+                say=partial(say_levels, k),
+                references=data.references,
+                lazy=tuple(level for _, level in levels),
+                quiet=(plan.doses(name), *others),
+            )
+        )
+    return rules
+
+
+def judge_levels(k: Levels, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised by the clock 7 d after a start or a stop; ended by the levels."""
+    state = p.state(k.drug, t)
+    if state is None:
+        return OVER, NEVER
+    if t <= state.course_until:
+        since, following = state.start, state.course_until + 1
+    else:
+        since, following = state.course_until - _gap(k, p), NEVER
+    due, given_up = since + k.gap, since + k.given_up_after + 1
+    if t < due:
+        return GONE, min(due, following)
+    if t >= given_up:
+        return OVER, following
+    return (1, min(given_up, following)) if _missing(k, p, since, t) else (GONE, following)
+
+
+def _gap(k: Levels, p: Patient) -> Time:
+    course = p.plan.drugs[k.drug].course
+    assert course is not None
+    return course.gap
+
+
+def _missing(k: Levels, p: Patient, since: Time, t: Time) -> list[int]:
+    """The immunosuppressants given before the start or stop without a level collected after it."""
+    missing = []
+    for drug, analyte in k.levels:
+        given = p.given.get(drug)
+        i = given.last(since) if given is not None else -1
+        if given is None or i < 0 or since - given.t[i] > k.given_within:
+            continue
+        series = p.series[analyte]
+        j = series.last(t) if series is not None else -1
+        if series is None or j < 0 or series.t[j] <= since:
+            missing.append(drug)
+    return missing
+
+
+def say_levels(k: Levels, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """Which level, and after what."""
+    state = p.state(k.drug, t)
+    assert state is not None
+    stopped = t > state.course_until
+    since = state.course_until - _gap(k, p) if stopped else state.start
+    names = ", ".join(p.plan.drugs[drug].name for drug in _missing(k, p, since, t))
+    name = p.plan.drugs[k.drug].name
+    what = "stopped" if stopped else "started"
+    detail = (
+        f"{name.capitalize()} {what} on {clock_text(since)} with {names} given in the {duration_text(k.given_within)}"
+        f" before; no level collected since (due within {duration_text(k.gap)})."
+    )
+    return Words(f"{names.capitalize()} level overdue since {name} was {what}", detail, k.data.advice.get("warning", ""), ())
+
+
+KINDS = {
+    "overdue-surveillance": Kind(SurveillanceData, build_surveillance),
+    "overdue-immunosuppressant-level": Kind(LevelsData, build_levels),
+}

@@ -1,0 +1,451 @@
+"""Does the virus come: without treatment, after it, through prophylaxis, or again on therapy?
+
+Each reads its series load by load: what is raised stays until treatment begins or the series is clear. Numbers:
+`viral`, `rules.preemptive-treatment-indicated`, `rules.relapse`, `rules.breakthrough-on-prophylaxis`,
+`rules.viral-rebound`.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.at_dose import doses_named
+from monitor.knowledge import DrugName, RuleData, Span
+from monitor.patient import Patient, Reading
+from monitor.plan import INTENT_PROPHYLAXIS, PERSON, TRANSPLANT, Kind, Plan
+from monitor.rules.clearance import CLEARANCE
+from monitor.rules.response import PROBABLE, REFRACTORY
+from monitor.therapy import therapy_at
+from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
+from monitor.types import GONE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.virology import CLEAR, NUMBER, going_on_until, in_series, readings, rises, treating_now
+from monitor.wording import amount_text, cutoff_text, dated
+
+RELAPSE = "relapse"
+
+
+class Hit(NamedTuple):
+    """A load that a rule speaks of, the one before it where two are needed, and why."""
+
+    load: Reading
+    before: Reading | None
+    why: str
+
+
+Raises = Callable[[Patient, Reading], Hit | None]
+
+
+def standing(p: Patient, found: list[Reading], raises: Raises, renewed_for: Time = NEVER) -> Hit | None:
+    """What stands after some loads, of whichever series: raised by a load, ended by a treatment dose, a clear load of
+    its series, or (where alerts need renewal) by too long a time without any load."""
+    latest: Hit | None = None
+    for series in in_series(found):
+        held: Hit | None = None
+        for one in series:
+            if one.state == CLEAR:
+                held = None
+            if held is not None and _treated_between(p, held.load.at, one.at):
+                held = None
+            if held is not None and renewed_for != NEVER and _silent(found, held.load.at, one.at, renewed_for):
+                held = None
+            if one.state == NUMBER:
+                hit = raises(p, one)
+                if hit is not None or held is not None:
+                    held = hit or held
+        if held is not None and (latest is None or held.load.at > latest.load.at):
+            latest = held
+    return latest
+
+
+def _treated_between(p: Patient, since: Time, until: Time) -> bool:
+    therapy_at(p, until)
+    times = p.therapy_times
+    return bisect_right(times, until) > bisect_right(times, since)
+
+
+def _silent(found: list[Reading], since: Time, until: Time, span: Time) -> bool:
+    times = [one.at for one in found if since <= one.at <= until]
+    return any(b - a > span for a, b in zip(times, times[1:], strict=False))
+
+
+def _inputs(plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    drugs = tuple(plan.drugs[drug].name for drug in sorted(plan.watched))
+    return doses_named(plan, drugs), tuple(plan.courses(drug) for drug in drugs)
+
+
+def _say(p: Patient, title: str, hit: Hit, more: str, advice: str) -> Words:
+    parts = [f"{dated(p, hit.load.lab)}: {hit.why}"]
+    facts = [hit.load.lab]
+    if hit.before is not None:
+        parts.append(f"Before it {dated(p, hit.before.lab)}")
+        facts.append(hit.before.lab)
+    if more:
+        parts.append(more)
+    return Words(f"{title}: {amount_text(p, hit.load.lab)}", ". ".join(parts) + ".", advice, tuple(facts))
+
+
+def _at_least(p: Patient, lab: Lab, cutoffs: tuple[int, ...]) -> str:
+    return f"at or above {cutoff_text(p.plan.analytes[p.plan.cmv], cutoffs, lab)}"
+
+
+# Pre-emptive treatment ---------------------------------------------------------------------------------------------
+
+
+class PreemptiveData(RuleData):
+    """`rules.preemptive-treatment-indicated`; thresholds in `viral`."""
+
+    loinc: tuple[str, ...]
+    consecutive_within: Span
+    load_age: Span
+
+
+class Preemptive(msgspec.Struct, gc=False, frozen=True):
+    """The numbers, ready to judge."""
+
+    data: PreemptiveData
+    loinc: frozenset[str]
+    consecutive_within: Time
+    load_age: Time
+
+
+def build_preemptive(code: str, data: PreemptiveData, plan: Plan) -> list[Rule]:
+    """One rule."""
+    k = Preemptive(data, frozenset(data.loinc), data.consecutive_within.value, data.load_age.value)
+    watched, courses = _inputs(plan)
+    return [
+        Rule(
+            code,
+            None,
+            None,
+            ("", "warning"),
+            judged=(plan.cmv, *courses),
+            needs=((plan.cmv,), (TRANSPLANT,)),
+            judge=partial(judge_preemptive, k),
+            say=partial(say_preemptive, k),
+            references=data.references,
+            lazy=watched,
+            quiet=(TRANSPLANT, PERSON),
+            follows=(RELAPSE,),
+            rank=6,
+        )
+    ]
+
+
+def judge_preemptive(k: Preemptive, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised by a load; ended by treatment, a clear load, or 14 d without one."""
+    found = _of_blood(k, p, t)
+    hit = standing(p, found, partial(_indicated, k), k.load_age)
+    if hit is None or _treated_between(p, hit.load.at, t):
+        return GONE, NEVER
+    until = found[-1].at + k.load_age
+    if t > until:
+        return OVER, NEVER
+    relapse = p.latest_episode(RELAPSE, t)
+    if relapse is not None and (relapse.end is None or relapse.end > t):
+        return YIELDED, NEVER
+    return 1, until + 1
+
+
+def _of_blood(k: Preemptive, p: Patient, t: Time) -> list[Reading]:
+    return [one for one in readings(p, t) if one.lab.loinc in k.loinc]
+
+
+def _indicated(k: Preemptive, p: Patient, one: Reading) -> Hit | None:
+    _, kind = p.transplant(one.at)
+    if kind not in ("hct-allogeneic", "solid-organ") or treating_now(p, one.at):
+        return None
+    viral, lab, before = p.plan.viral, one.lab, one.before
+    if lab.unit in p.plan.analytes[p.plan.cmv].apart:
+        return None
+    if lab.canon >= viral.high[lab.unit]:
+        return Hit(one, None, _at_least(p, lab, viral.high))
+    if kind == "hct-allogeneic":
+        if (
+            before is not None
+            and before.state == NUMBER
+            and one.at - before.at <= k.consecutive_within
+            and min(lab.canon, before.lab.canon) >= viral.low[lab.unit]
+        ):
+            return Hit(one, before, f"the second in succession {_at_least(p, lab, viral.low)}")
+    elif p.donor == "positive" and p.recipient == "negative":
+        return Hit(one, None, "quantifiable, donor positive and recipient negative")
+    return None
+
+
+def say_preemptive(k: Preemptive, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """The loads and the transplant."""
+    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), k.load_age)
+    assert hit is not None
+    at, kind = p.transplant(t)
+    when = f" of {clock_text(at)}" if at != ALWAYS else ", date unknown"
+    more = f"Transplant: {kind}{when}, donor {p.donor or 'unknown'}, recipient {p.recipient or 'unknown'}"
+    return _say(p, k.data.title, hit, f"{more}. No treatment course is current", k.data.advice.get("warning", ""))
+
+
+# Relapse -----------------------------------------------------------------------------------------------------------
+
+
+class RelapseData(RuleData):
+    """`rules.relapse`; numbers in `viral`."""
+
+
+class Relapse(msgspec.Struct, gc=False, frozen=True):
+    """The question, ready to judge."""
+
+    data: RelapseData
+
+
+def build_relapse(code: str, data: RelapseData, plan: Plan) -> list[Rule]:
+    """One rule."""
+    k = Relapse(data)
+    watched, courses = _inputs(plan)
+    return [
+        Rule(
+            code,
+            None,
+            None,
+            ("", "warning"),
+            judged=(plan.cmv, *courses),
+            needs=((plan.cmv,), watched),
+            judge=partial(judge_relapse, k),
+            say=partial(say_relapse, k),
+            references=data.references,
+            lazy=watched,
+            follows=(CLEARANCE,),
+            rank=5,
+        )
+    ]
+
+
+def judge_relapse(k: Relapse, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised by a load after therapy; ended by treatment or a clear load."""
+    hit = standing(p, readings(p, t), _relapsed)
+    return (1, NEVER) if hit is not None and not _treated_between(p, hit.load.at, t) else (GONE, NEVER)
+
+
+def _relapsed(p: Patient, one: Reading) -> Hit | None:
+    therapy = one.therapy
+    if therapy is None or not therapy.last < one.at <= therapy.last + p.plan.viral.after_therapy:
+        return None
+    clearance = p.latest_episode(CLEARANCE, one.at)
+    if clearance is None or clearance.onset < therapy.start or clearance.onset == one.at or treating_now(p, one.at):
+        return None
+    return _again(p, one, clearance.onset)
+
+
+def _again(p: Patient, one: Reading, since: Time) -> Hit | None:
+    """A load that is high, or the second quantifiable one in succession after a time."""
+    lab, before, high = one.lab, one.before, p.plan.viral.high
+    if lab.canon >= high[lab.unit]:
+        return Hit(one, None, _at_least(p, lab, high))
+    if before is not None and before.state == NUMBER and before.at > since:
+        return Hit(one, before, "the second quantifiable load in succession")
+    return None
+
+
+def say_relapse(k: Relapse, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """The loads and the therapy before them."""
+    hit = standing(p, readings(p, t), _relapsed)
+    assert hit is not None
+    therapy = hit.load.therapy
+    assert therapy is not None
+    more = (
+        f"Joined therapy from {clock_text(therapy.start)} to {clock_text(therapy.last)} had reached clearance;"
+        f" {duration_text(hit.load.at - therapy.last)} after it"
+    )
+    return _say(p, k.data.title, hit, more, k.data.advice.get("warning", ""))
+
+
+# Breakthrough ------------------------------------------------------------------------------------------------------
+
+
+class BreakthroughData(RuleData):
+    """`rules.breakthrough-on-prophylaxis`; thresholds in `viral`."""
+
+    rising: tuple[DrugName, ...]
+    twice: tuple[DrugName, ...]
+
+
+class Breakthrough(msgspec.Struct, gc=False, frozen=True):
+    """The drugs, ready to judge."""
+
+    data: BreakthroughData
+    rising: tuple[int, ...]
+    twice: tuple[int, ...]
+
+
+def build_breakthrough(code: str, data: BreakthroughData, plan: Plan) -> list[Rule]:
+    """One rule."""
+    k = Breakthrough(
+        data,
+        tuple(plan.drug_index[name] for name in data.rising),
+        tuple(plan.drug_index[name] for name in data.twice),
+    )
+    watched, courses = _inputs(plan)
+    return [
+        Rule(
+            code,
+            None,
+            None,
+            ("", "warning"),
+            judged=(plan.cmv, *courses),
+            needs=((plan.cmv,), doses_named(plan, (*data.rising, *data.twice))),
+            judge=partial(judge_breakthrough, k),
+            say=partial(say_breakthrough, k),
+            references=data.references,
+            lazy=watched,
+        )
+    ]
+
+
+def judge_breakthrough(k: Breakthrough, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised by a load on prophylaxis; ended by treatment or a clear load."""
+    hit = standing(p, readings(p, t), partial(_breaks_through, k))
+    return (1, NEVER) if hit is not None and not _treated_between(p, hit.load.at, t) else (GONE, NEVER)
+
+
+def _breaks_through(k: Breakthrough, p: Patient, one: Reading) -> Hit | None:
+    lab, before, viral = one.lab, one.before, p.plan.viral
+    second = before if before is not None and before.state == NUMBER else None
+    if _on_prophylaxis(p, k.rising, one.at) is not None:
+        if lab.canon >= viral.high[lab.unit]:
+            return Hit(one, None, _at_least(p, lab, viral.high))
+        if second is not None and second.lab.canon >= viral.low[lab.unit] and lab.canon > second.lab.canon:
+            return Hit(one, second, f"the second in succession {_at_least(p, lab, viral.low)}, and rising")
+    if _on_prophylaxis(p, k.twice, one.at) is not None and second is not None:
+        return Hit(one, second, "the second quantifiable load in succession")
+    return None
+
+
+def _on_prophylaxis(p: Patient, drugs: tuple[int, ...], t: Time) -> int | None:
+    for drug in drugs:
+        state = p.state(drug, t)
+        if state is not None and state.intent == INTENT_PROPHYLAXIS and t <= state.current_until:
+            return drug
+    return None
+
+
+def say_breakthrough(k: Breakthrough, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """The loads and the prophylaxis."""
+    hit = standing(p, readings(p, t), partial(_breaks_through, k))
+    assert hit is not None
+    at = hit.load.at
+    names = [
+        f"{p.plan.drugs[drug].name} since {clock_text(p.state_start(drug, at))}"
+        for drug in (*k.rising, *k.twice)
+        if _on_prophylaxis(p, (drug,), at) is not None
+    ]
+    return _say(p, k.data.title, hit, f"Prophylaxis: {', '.join(names)}", k.data.advice.get("warning", ""))
+
+
+# Rebound -----------------------------------------------------------------------------------------------------------
+
+
+class ReboundData(RuleData):
+    """`rules.viral-rebound`; numbers in `viral`."""
+
+
+class Rebound(msgspec.Struct, gc=False, frozen=True):
+    """The question, ready to judge."""
+
+    data: ReboundData
+
+
+def build_rebound(code: str, data: ReboundData, plan: Plan) -> list[Rule]:
+    """One rule."""
+    k = Rebound(data)
+    watched, courses = _inputs(plan)
+    return [
+        Rule(
+            code,
+            None,
+            None,
+            ("", "warning"),
+            judged=(plan.cmv,),
+            needs=((plan.cmv,), watched),
+            judge=partial(judge_rebound, k),
+            say=partial(say_rebound, k),
+            references=data.references,
+            quiet=(*watched, *courses),
+            follows=(REFRACTORY, PROBABLE, CLEARANCE),
+            rank=5,
+        )
+    ]
+
+
+def judge_rebound(k: Rebound, p: Patient, t: Time, level: Level) -> Verdict:
+    """Raised by a load on therapy; ended by a clear load or with the therapy; yields to refractory virus."""
+    hit = _rebounding(p, readings(p, t))
+    if hit is None or hit.load.therapy is None:
+        return GONE, NEVER
+    until = going_on_until(p, hit.load.therapy, t)
+    if t > until:
+        return OVER, NEVER
+    for code in (REFRACTORY, PROBABLE):
+        worse = p.latest_episode(code, t)
+        if worse is not None and (worse.end is None or worse.end > t):
+            return YIELDED, until + 1
+    return 1, until + 1
+
+
+def _rebounding(p: Patient, found: list[Reading]) -> Hit | None:
+    latest: Hit | None = None
+    for series in in_series(found):
+        held: Hit | None = None
+        for i, one in enumerate(series):
+            therapy = one.therapy
+            if one.state == CLEAR or (held is not None and _therapy_over(p, held, one)):
+                held = None
+            if one.state == NUMBER and therapy is not None and one.treated:
+                held = _rebound(p, series, i) or held
+        if held is not None and (latest is None or held.load.at > latest.load.at):
+            latest = held
+    return latest
+
+
+def _therapy_over(p: Patient, held: Hit, one: Reading) -> bool:
+    therapy = held.load.therapy
+    return therapy is None or one.at > going_on_until(p, therapy, one.at)
+
+
+def _rebound(p: Patient, series: list[Reading], i: int) -> Hit | None:
+    one, viral = series[i], p.plan.viral
+    therapy, before = one.therapy, one.before
+    assert therapy is not None
+    if therapy.days > viral.treatment_days and before is not None and before.state == NUMBER:
+        then = before.therapy
+        later = then is not None and before.treated and then.days > viral.treatment_days
+        if later and then is not None and then.start == therapy.start:
+            numbers = [
+                other.lab.canon for other in series[: i - 1] if other.state == NUMBER and other.at >= therapy.start
+            ]
+            nadir = min(numbers, default=None)
+            if nadir is not None and all(
+                rises(two.lab.canon, nadir, viral.rebound_rise, log=one.log) >= 0 for two in (before, one)
+            ):
+                return Hit(one, before, "the second in succession 0.5 log10 or more above the nadir")
+    clearance = p.latest_episode(CLEARANCE, one.at)
+    if clearance is None or clearance.onset < therapy.start or clearance.onset == one.at:
+        return None
+    return _again(p, one, clearance.onset)
+
+
+def say_rebound(k: Rebound, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
+    """The loads and the therapy."""
+    hit = _rebounding(p, readings(p, t))
+    assert hit is not None
+    therapy = hit.load.therapy
+    assert therapy is not None
+    more = f"Joined therapy since {clock_text(therapy.start)}, {therapy.days} treatment days by then"
+    return _say(p, k.data.title, hit, more, k.data.advice.get("warning", ""))
+
+
+KINDS = {
+    "viral-rebound": Kind(ReboundData, build_rebound),
+    "preemptive-treatment-indicated": Kind(PreemptiveData, build_preemptive),
+    "relapse": Kind(RelapseData, build_relapse),
+    "breakthrough-on-prophylaxis": Kind(BreakthroughData, build_breakthrough),
+}
