@@ -16,7 +16,12 @@ def course_baseline(p: Patient, drug: int, start: Time, t: Time) -> Baseline | N
     if key in p.baselines:
         found = p.baselines[key]
     else:
-        found = p.baselines[key] = _chosen(p, _origin(p, drug, start))
+        origin = _origin(p, drug, start)
+        found = _chosen(p, origin)
+        if found is None and origin != start:
+            # Nothing to inherit.
+            found = _chosen(p, start)
+        p.baselines[key] = found
         p.baseline_until = max(p.baseline_until, start + p.plan.baseline.first_within)
     # The first result of the first 48 h is none before it is collected.
     return None if found is not None and found.labs[0].at > t else found

@@ -81,10 +81,9 @@ def state_of(p: Patient, drug: DrugInfo, given: Given, i: int) -> DoseState:
             induction_days += 1
     interval = _interval(given, i, count, course.usual)
     if course.current_for is not None:
-        current_until = t + course.current_for
+        current = course.current_for
     else:
-        least = course.current if phase == INDUCTION else course.current_spaced
-        current_until = t + max(2 * interval, least)
+        current = max(2 * interval, course.current if phase == INDUCTION else course.current_spaced)
     return DoseState(
         start,
         count,
@@ -94,7 +93,7 @@ def state_of(p: Patient, drug: DrugInfo, given: Given, i: int) -> DoseState:
         stated,
         phase,
         interval,
-        current_until,
+        t + min(current, course.gap),
         t + course.gap,
         induction_days,
         reads_renal,

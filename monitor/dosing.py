@@ -75,17 +75,26 @@ def sum_of_doses(given: Given, i: int, start: Time) -> int | None:
     return total
 
 
-def band_at(renal: RenalInfo, crcl: int, near_hundredths: int = 0) -> BandInfo | None:
-    """The band of a clearance, in millionths of the table's index; None below the last.
-
-    With `near_hundredths`, a clearance less than that share below a band's bound counts as that band.
-    """
+def band_at(renal: RenalInfo, crcl: int) -> BandInfo | None:
+    """The band of a clearance, in millionths of the table's index; None below the last."""
     for band in renal.bands:
         if crcl > band.bound or (band.included and crcl == band.bound):
             return band
-        if near_hundredths and crcl * 100 > band.bound * (100 - near_hundredths):
-            return band
     return None
+
+
+def bands_near(renal: RenalInfo, crcl: int, near_hundredths: int) -> list[BandInfo]:
+    """The band of a clearance, and the band above it where the clearance is less than that share below its bound.
+
+    A clearance near a bound flaps, and what either band permits is no fault.
+    """
+    found = []
+    for band in renal.bands:
+        if crcl > band.bound or (band.included and crcl == band.bound):
+            return [*found, band]
+        if crcl * 100 > band.bound * (100 - near_hundredths):
+            found = [band]
+    return found
 
 
 def fits_maintenance(p: Patient, drug: DrugInfo, given: Given, i: int, course_start: Time) -> bool:
@@ -107,7 +116,7 @@ def fits_maintenance(p: Patient, drug: DrugInfo, given: Given, i: int, course_st
 
 def _within(p: Patient, renal: RenalInfo, crcl: int, total: int) -> bool:
     constants = p.plan.renal
-    band = band_at(renal, crcl, constants.near_hundredths)
+    band = band_at(renal, crcl)
     if band is None:
         return False
     allowed = max(dose * max(1, constants.window // every) for dose, every in band.maintenance)

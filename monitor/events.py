@@ -325,8 +325,6 @@ class Gate:
         transplant_at = None
         if event.transplant_at is not None:
             transplant_at = self._time(event.transplant_at, "transplant_at")
-            if transplant_at - recorded > self._ahead:
-                raise Rejected(f"transplant_at: more than {duration_text(self._ahead)} after recorded_at")
         return Person(
             event.event_id,
             recorded,

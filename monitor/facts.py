@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from monitor.patient import Given, Patient, Series
 from monitor.plan import DIALYSIS, HIV, ODD, PERSON, TRANSPLANT, SuspectInfo
 from monitor.times import ALWAYS, NEVER, Time, iso
-from monitor.types import CANCELLED, CORRECTED, EQUAL, WAITING, WITHDRAWN, Act, Dose, Fact, Fold, Lab, Person
+from monitor.types import CANCELLED, CORRECTED, EQUAL, WAITING, WITHDRAWN, Act, Day, Dose, Fold, Lab, Pending, Person
 from monitor.units import MILLION, decimal_text
 
 
-def apply(p: Patient, fact: Fact) -> None:
+def apply(p: Patient, fact: Pending) -> None:
     """Takes one fact in and marks what it may change. Judging is `evaluation.settle`."""
     _APPLY[type(fact)](p, fact)
 
@@ -231,6 +231,7 @@ def _set_point(p: Patient, analyte: int, at: Time, labs: list[Lab]) -> None:
     suspect = p.plan.suspect
     if suspect is not None and analyte in suspect.voids and at in p.suspects:
         valid = []
+        touch(p, ODD, at)
     points = _merged(p, analyte, at, valid)
     if len(labs) == len(points) and all(a is b for a, b in zip(labs, points, strict=True)):
         p.lab_groups.pop((analyte, at), None)
@@ -422,6 +423,14 @@ def _apply_person(p: Patient, person: Person) -> None:
         return
     p.people[person.event_id] = person
     p.news.append((person, old))
+    if person.transplant_at is not None and person.transplant_at > p.clock:
+        p.inbox.append(Day(person.transplant_at))
+        p.inbox.sort(key=lambda one: -one.recorded)
+    _read_people(p)
+
+
+def _read_people(p: Patient) -> None:
+    """What holds of the person now. A transplant that is planned is none before its day."""
     timeless = p.birth, p.sex, p.donor, p.recipient
     changing: tuple[Sequence[tuple[Time, object]], ...] = (p.transplants, p.dialysis, p.hiv)
     people = sorted(p.people.values(), key=lambda one: (one.recorded, one.event_id))
@@ -433,7 +442,7 @@ def _apply_person(p: Patient, person: Person) -> None:
         p.sex = one.sex or p.sex
         p.donor = one.donor or p.donor
         p.recipient = one.recipient or p.recipient
-        if one.transplant is not None:
+        if one.transplant is not None and (one.transplant_at is None or one.transplant_at <= p.clock):
             p.transplants.append((ALWAYS if one.transplant_at is None else one.transplant_at, one.transplant))
         if one.dialysis is not None:
             p.dialysis.append((one.recorded, one.dialysis))
@@ -472,4 +481,5 @@ _APPLY: dict[type, Callable[..., None]] = {
     Dose: _apply_dose,
     Person: _apply_person,
     Act: _apply_act,
+    Day: lambda p, _: _read_people(p),
 }

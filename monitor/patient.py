@@ -12,7 +12,7 @@ import msgspec
 
 from monitor.plan import DIALYSIS, HIV, ODD, PERSON, TRANSPLANT, Plan
 from monitor.times import ALWAYS, NEVER, Time, age_span
-from monitor.types import Act, Dose, Episode, Fact, Fold, Lab, Person, Rule
+from monitor.types import Act, Dose, Episode, Fact, Fold, Lab, Pending, Person, Rule
 
 
 class Series(msgspec.Struct, gc=False, eq=False):
@@ -153,7 +153,7 @@ class Patient:
         self.plan = plan
         self.id = patient_id
         self.clock: Time = ALWAYS
-        self.inbox: list[Fact] = []
+        self.inbox: list[Pending] = []
         self.lab_facts: dict[str, Lab] = {}
         self.dose_facts: dict[str, Dose] = {}
         self.people: dict[str, Person] = {}

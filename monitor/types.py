@@ -103,7 +103,15 @@ class Act(msgspec.Struct, gc=False):
     severity: str | None
 
 
+class Day(msgspec.Struct, gc=False):
+    """The clock has come to a day that was announced before: a planned transplant."""
+
+    recorded: Time
+
+
 Fact = Lab | Dose | Person | Act
+Pending = Fact | Day
+"""What may wait in a patient's inbox."""
 
 # Judging ---------------------------------------------------------------------------------------------------------
 

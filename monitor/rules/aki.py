@@ -114,7 +114,7 @@ def judge(k: Aki, p: Patient, t: Time, level: Level) -> Verdict:
     until = exposed_until(p, k.tails, t)
     if level <= 0 and (series is None or i < 0 or series.t[i] != t or until < t):
         return GONE, NEVER
-    end = until + k.after
+    end = until + k.after + 1
     if t >= end:
         return OVER, NEVER
     assert series is not None

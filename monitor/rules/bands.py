@@ -11,7 +11,7 @@ import msgspec
 
 from monitor.at_dose import AtDose, last_dose
 from monitor.courses import INDUCTION
-from monitor.dosing import band_at, size_text, sum_of_doses
+from monitor.dosing import bands_near, size_text, sum_of_doses
 from monitor.knowledge import DrugName, Number, RuleData, Sourced, Span
 from monitor.patient import Patient
 from monitor.plan import DIALYSIS, INTENT_TREATMENT, PERSON, BandInfo, Kind, Plan, RenalInfo
@@ -130,29 +130,41 @@ def _clearance(renal: RenalInfo, p: Patient, at: AtDose, t: Time) -> Clearance |
 
 def _level_above(k: Above, p: Patient, at: AtDose, crcl: int) -> Level | None:
     """The level at one clearance; None where a dose of the window is of unknown size."""
-    given, i = at.given, at.i
-    band = band_at(k.renal, crcl, p.plan.renal.near_hundredths)
-    if band is None:
+    bands = bands_near(k.renal, crcl, p.plan.renal.near_hundredths)
+    if not bands:
         # Tablets are not for this kidney at all; an infusion below its last band has a rule of its own.
         return CRITICAL if k.renal.tablet is not None else GONE
+    levels = [_level_in(k, p, at, band) for band in bands]
+    known = [level for level in levels if level is not None]
+    return min(known) if len(known) == len(levels) else None
+
+
+def _level_in(k: Above, p: Patient, at: AtDose, band: BandInfo) -> Level | None:
+    """The level by one band."""
+    given, i = at.given, at.i
     limit = permitted(k, at, band)
-    first = i
-    while first > 0 and given.t[first - 1] >= given.t[i] - limit.window:
-        first -= 1
+    first = _first_in(at, limit)
     total = sum_of_doses(given, i, given.t[first] - 1)
     if total is None:
         return None
-    tolerance = p.plan.renal.tolerance_hundredths
     if k.renal.tablet is not None:
         if total < limit.amount + k.renal.tablet:
             return GONE
-    elif total * 100 <= limit.amount * (100 + tolerance):
+    elif total * 100 <= limit.amount * (100 + p.plan.renal.tolerance_hundredths):
         return GONE
     if total < k.critical_times * limit.amount or first == i:
         return WARNING
     if k.renal.tablet is not None and _single_tablets(k, given.t[first : i + 1], given.m[first : i + 1]):
         return WARNING
     return CRITICAL
+
+
+def _first_in(at: AtDose, limit: Limit) -> int:
+    """The first dose of the window that ends with the last dose."""
+    first = at.i
+    while first > 0 and at.given.t[first - 1] >= at.given.t[at.i] - limit.window:
+        first -= 1
+    return first
 
 
 def _single_tablets(k: Above, times: list[Time], sizes: list[int | None]) -> bool:
@@ -184,16 +196,15 @@ def say_above(k: Above, p: Patient, t: Time, level: Level, episode: Episode) -> 
     crcl = _clearance(k.renal, p, at, t) if at is not None else ""
     assert at is not None
     assert isinstance(crcl, Clearance)
-    band = band_at(k.renal, crcl.high, p.plan.renal.near_hundredths)
+    bands = bands_near(k.renal, crcl.high, p.plan.renal.near_hundredths)
+    band = min(bands, key=lambda band: _level_in(k, p, at, band) or GONE, default=None)
     name = p.plan.drugs[k.drug].name.capitalize()
     given, i = at.given, at.i
     parts = [f"Dose of {clock_text(given.t[i])}: {size_text(p, given, i)}"]
     title = f"{name}: not recommended as tablets at this clearance"
     if band is not None:
         limit = permitted(k, at, band)
-        first = i
-        while first > 0 and given.t[first - 1] >= given.t[i] - limit.window:
-            first -= 1
+        first = _first_in(at, limit)
         total = sum_of_doses(given, i, given.t[first] - 1) or 0
         unit = "mg/kg" if _per_kg(p, k.drug) else "mg"
         share = rounded_text(Fraction(total * 100, limit.amount), 0)

@@ -4,6 +4,7 @@ Foscarnet binds calcium: ionized calcium falls with every infusion while the tot
 decides where it is as fresh as the total. Numbers: `rules.hypocalcemia`; CTCAE v5; Payne 1973.
 """
 
+from bisect import bisect_right
 from functools import partial
 
 import msgspec
@@ -123,12 +124,19 @@ def judge(k: Calcium, p: Patient, t: Time, level: Level) -> Verdict:
 
 
 def _latest(k: Calcium, p: Patient, analyte: int, t: Time) -> Lab | None:
-    """The latest result collected while exposed."""
+    """The latest result, if it was collected in the exposure that goes on at `t`."""
     series = p.series[analyte]
     i = series.last(t) if series is not None else -1
-    if series is None or i < 0 or exposed_until(p, k.tails, series.t[i]) < series.t[i]:
+    if series is None or i < 0:
         return None
-    return series.x[i]
+    until = exposed_until(p, k.tails, series.t[i])
+    for drug, tail in k.tails:
+        given = p.given.get(drug)
+        j = bisect_right(given.t, series.t[i]) if given is not None else 0
+        while given is not None and j < len(given.t) and given.t[j] <= min(until, t):
+            until = given.t[j] + tail
+            j += 1
+    return series.x[i] if until >= t else None
 
 
 def _judged(k: Calcium, p: Patient, total: Lab | None, ionized: Lab | None) -> Level | None:

@@ -11,7 +11,7 @@ from monitor.knowledge import AnalyteName, Amount, RuleData
 from monitor.patient import Patient
 from monitor.plan import ODD, AnalyteInfo, Kind, Plan, SuspectInfo
 from monitor.times import ALWAYS, NEVER, Time, clock_text
-from monitor.types import GONE, Episode, Level, Rule, Verdict, Words
+from monitor.types import GONE, OVER, Episode, Level, Rule, Verdict, Words
 from monitor.wording import amount_text, cutoff_text, dated
 
 
@@ -49,14 +49,15 @@ class Implausible(msgspec.Struct, gc=False, frozen=True):
     tail: Time
 
 
-def is_watched(p: Patient, watched: tuple[int, ...], tail: Time, t: Time) -> bool:
-    """Whether the patient is on an antiviral at `t`, or was at most so long before."""
+def watched_until(p: Patient, watched: tuple[int, ...], tail: Time, t: Time) -> Time:
+    """Until when the doses up to `t` keep the patient on an antiviral, or at most so long after one."""
+    until = ALWAYS
     for drug in watched:
         given = p.given.get(drug)
         i = given.last(t) if given is not None else -1
-        if given is not None and i >= 0 and (t - given.t[i] <= tail or t <= given.s[i].current_until):
-            return True
-    return False
+        if given is not None and i >= 0:
+            until = max(until, given.t[i] + tail, given.s[i].current_until)
+    return until
 
 
 def build_implausible(code: str, data: ImplausibleData, plan: Plan) -> list[Rule]:
@@ -79,7 +80,7 @@ def build_implausible(code: str, data: ImplausibleData, plan: Plan) -> list[Rule
                 judge=partial(judge_implausible, k),
                 say=partial(say_implausible, k),
                 references=data.references,
-                lazy=(analyte.index,),
+                lazy=(analyte.index, ODD),
                 quiet=doses,
             )
         )
@@ -87,7 +88,7 @@ def build_implausible(code: str, data: ImplausibleData, plan: Plan) -> list[Rule
 
 
 def judge_implausible(k: Implausible, p: Patient, t: Time, level: Level) -> Verdict:
-    """Raised by a result outside the range; ended by a plausible one."""
+    """Raised by a result outside the range; ended by a plausible one, or when no antiviral is watched any more."""
     odd, series = p.odd.get(k.analyte.index), p.series[k.analyte.index]
     i = odd.last(t) if odd is not None else -1
     if odd is None or i < 0:
@@ -95,9 +96,17 @@ def judge_implausible(k: Implausible, p: Patient, t: Time, level: Level) -> Verd
     j = series.last(t) if series is not None else -1
     if series is not None and j >= 0 and series.t[j] >= odd.t[i]:
         return GONE, NEVER
-    if level > 0 or (odd.t[i] == t and is_watched(p, k.watched, k.tail, t)):
-        return 1, NEVER
-    return GONE, NEVER
+    if any(odd.t[i] <= at <= t and _plausible_at(p, k.analyte.index, at) for at in p.suspects):
+        return GONE, NEVER
+    until = watched_until(p, k.watched, k.tail, t)
+    if t > until:
+        return OVER, NEVER
+    return (1, until + 1) if level > 0 or odd.t[i] == t else (GONE, NEVER)
+
+
+def _plausible_at(p: Patient, analyte: int, at: Time) -> bool:
+    """Whether a suspect sample, which feeds no other rule, holds a plausible result of an analyte."""
+    return any(not lab.odd for lab in p.lab_groups.get((analyte, at), ()))
 
 
 def say_implausible(k: Implausible, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
@@ -137,25 +146,28 @@ def build_suspect(code: str, data: SuspectData, plan: Plan) -> list[Rule]:
             judge=partial(judge_suspect, k),
             say=partial(say_suspect, k),
             references=data.references,
-            lazy=(k.info.potassium, k.info.calcium),
+            lazy=tuple(
+                one for i in (k.info.potassium, k.info.calcium) for one in (i, plan.odd_input(i))
+            ),
             quiet=doses,
         )
     ]
 
 
 def judge_suspect(k: Suspect, p: Patient, t: Time, level: Level) -> Verdict:
-    """Raised by a suspect sample; ended by a later one that is not."""
+    """Raised by a suspect sample; ended by a later one that is not, or when no antiviral is watched any more."""
     latest = max((at for at in p.suspects if at <= t), default=ALWAYS)
     if latest == ALWAYS:
         return GONE, NEVER
     for analyte in (k.info.potassium, k.info.calcium):
-        series = p.series[analyte]
-        i = series.last(t) if series is not None else -1
-        if series is not None and i >= 0 and series.t[i] > latest:
-            return GONE, NEVER
-    if level > 0 or (latest == t and is_watched(p, k.watched, k.tail, t)):
-        return 1, NEVER
-    return GONE, NEVER
+        for column in (p.series[analyte], p.odd.get(analyte)):
+            i = column.last(t) if column is not None else -1
+            if column is not None and i >= 0 and column.t[i] > latest:
+                return GONE, NEVER
+    until = watched_until(p, k.watched, k.tail, t)
+    if t > until:
+        return OVER, NEVER
+    return (1, until + 1) if level > 0 or latest == t else (GONE, NEVER)
 
 
 def say_suspect(k: Suspect, p: Patient, t: Time, level: Level, episode: Episode) -> Words:

@@ -99,10 +99,11 @@ def judge(k: Limit, p: Patient, t: Time, level: Level) -> Verdict:
     if k.stands:
         started = p.latest_episode(STARTED_BELOW, t)
         if started is not None:
-            yields_until = min(started.onset + k.stands, NEVER if started.end is None else started.end)
-            if t < yields_until:
+            yields_until = min(started.onset + k.stands + 1, NEVER if started.end is None else started.end)
+            if t < yields_until and level <= 0:
                 return YIELDED, yields_until
-            may_speak = may_speak or (t == yields_until and i >= 0)
+            since = series is not None and i >= 0 and series.t[i] >= started.onset
+            may_speak = may_speak or (t == yields_until and since)
     if level <= 0 and not may_speak:
         return GONE, NEVER
     assert series is not None

@@ -200,10 +200,11 @@ def judge(k: Overdue, p: Patient, t: Time, level: Level) -> Verdict:
     if force is None:
         return GONE, NEVER
     gap, twice, holds_until = force
-    base = max(state.start, oldest(p, k.tests, t)[0])
+    last = oldest(p, k.tests, t)[0]
+    base = max(state.start, last)
     due = base + gap
-    if level > 0 and base + k.shortest <= t < due:
-        # A gap that has grown since does not make up for the test that was missed.
+    if level > 0 and last + k.shortest <= t < due:
+        # Neither a gap that has grown since nor a new course makes up for the test that was missed.
         return level, state.current_until + 1
     if t < due:
         return GONE, min(due, holds_until + 1)

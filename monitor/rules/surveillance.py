@@ -4,6 +4,7 @@ not drawn after letermovir or maribavir came or went?
 Numbers: `rules.overdue-surveillance`, `rules.overdue-immunosuppressant-level`.
 """
 
+from bisect import bisect_left
 from functools import partial
 
 import msgspec
@@ -173,25 +174,33 @@ def build_levels(code: str, data: LevelsData, plan: Plan) -> list[Rule]:
 
 def judge_levels(k: Levels, p: Patient, t: Time, level: Level) -> Verdict:
     """Raised by the clock 7 d after a start or a stop; ended by the levels."""
+    found = []
+    following = NEVER
+    for since, _ in events(k, p, t):
+        due, given_up = since + k.gap, since + k.given_up_after + 1
+        if t < due:
+            following = min(following, due)
+        elif _missing(k, p, since, t):
+            found.append(given_up)
     state = p.state(k.drug, t)
-    if state is None:
-        return OVER, NEVER
-    if t <= state.course_until:
-        since, following = state.start, state.course_until + 1
-    else:
-        since, following = state.course_until - _gap(k, p), NEVER
-    due, given_up = since + k.gap, since + k.given_up_after + 1
-    if t < due:
-        return GONE, min(due, following)
-    if t >= given_up:
-        return OVER, following
-    return (1, min(given_up, following)) if _missing(k, p, since, t) else (GONE, following)
+    if state is not None and t <= state.course_until:
+        following = min(following, state.course_until + 1)
+    return (1, min(following, max(found))) if found else (GONE, following)
 
 
-def _gap(k: Levels, p: Patient) -> Time:
-    course = p.plan.drugs[k.drug].course
-    assert course is not None
-    return course.gap
+def events(k: Levels, p: Patient, t: Time) -> list[tuple[Time, bool]]:
+    """The starts and (True) the stops of the antiviral's courses that are not too long ago, latest first."""
+    given = p.given.get(k.drug)
+    i = given.last(t) if given is not None else -1
+    found: list[tuple[Time, bool]] = []
+    while given is not None and i >= 0 and t - given.t[i] <= k.given_up_after:
+        state = given.s[i]
+        if t > state.course_until:
+            found.append((given.t[i], True))
+        if t - state.start <= k.given_up_after:
+            found.append((state.start, False))
+        i = bisect_left(given.t, state.start) - 1
+    return found
 
 
 def _missing(k: Levels, p: Patient, since: Time, t: Time) -> list[int]:
@@ -211,11 +220,12 @@ def _missing(k: Levels, p: Patient, since: Time, t: Time) -> list[int]:
 
 def say_levels(k: Levels, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """Which level, and after what."""
-    state = p.state(k.drug, t)
-    assert state is not None
-    stopped = t > state.course_until
-    since = state.course_until - _gap(k, p) if stopped else state.start
-    names = ", ".join(p.plan.drugs[drug].name for drug in _missing(k, p, since, t))
+    since, stopped, missing = next(
+        (since, stopped, missing)
+        for since, stopped in events(k, p, t)
+        if t >= since + k.gap and (missing := _missing(k, p, since, t))
+    )
+    names = ", ".join(p.plan.drugs[drug].name for drug in missing)
     name = p.plan.drugs[k.drug].name
     what = "stopped" if stopped else "started"
     detail = (

@@ -55,7 +55,9 @@ def standing(p: Patient, found: list[Reading], raises: Raises, renewed_for: Time
                 hit = raises(p, one)
                 if hit is not None or held is not None:
                     held = hit or held
-        if held is not None and (latest is None or held.load.at > latest.load.at):
+        if held is None or (renewed_for != NEVER and _silent(found, held.load.at, found[-1].at, renewed_for)):
+            continue
+        if latest is None or held.load.at > latest.load.at:
             latest = held
     return latest
 

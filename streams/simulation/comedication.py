@@ -59,13 +59,13 @@ class Comedication:
         if who.mycophenolate:
             self._add("mycophenolate", 750.0, 12, start)
         if who.population == HIV:
-            if chance.happens(0.7):
+            if chance.happens(0.3):
                 self._add("dolutegravir", 50.0, 24, start + chance.whole(0, 12) * DAY)
             if chance.happens(0.04):
                 self._add("zidovudine", 300.0, 12, start)
             if chance.happens(0.03):
                 self._add("tenofovir disoproxil", 300.0, 24, start)
-        if chance.happens(0.6):
+        if chance.happens(0.45):
             self._add("trimethoprim", 80.0, 24, start + chance.whole(0, 8) * DAY)
 
     def is_on(self, drug: str) -> bool:

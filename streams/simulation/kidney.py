@@ -65,7 +65,7 @@ class Kidney:
         self._foscarnet += (hurt * (1.0 - self._foscarnet) - self._foscarnet * rest / t.kidney_mends) * DT
         if cidofovir > 0:
             self._pending += t.cidofovir_hurt * cidofovir / 5.0 * (_BARE if bare else 1.0)
-            self.protein += chance.lognormal(51.0, 0.9) * cidofovir / 5.0
+            self.protein += chance.lognormal(49.0, 0.9) * cidofovir / 5.0
         moved = self._pending / 4.0 * DT
         self._pending -= moved
         self._cidofovir += moved * (1.0 - self._cidofovir) - self._cidofovir / 40.0 * DT

@@ -236,8 +236,8 @@ def _traits(chance: Chance, population: str, organ: str, plan: str, enters: int)
     response = chance.weighted((("responds", 0.74), ("slow", 0.10), ("refractory", 0.08), ("resists", 0.08)))
     hct, hiv = population == HCT, population == HIV
     return Traits(
-        foscarnet_hurt=chance.lognormal(0.05 if hiv else 0.26, 1.8),
-        cidofovir_hurt=chance.lognormal(0.04, 0.9),
+        foscarnet_hurt=chance.lognormal(0.055 if hiv else 0.22, 2.2),
+        cidofovir_hurt=chance.lognormal(0.035, 0.9),
         kidney_mends=chance.lognormal(7.0, 0.4),
         insults=chance.lognormal({HCT: 0.03, SOT: 0.008, HIV: 0.002}[population], 0.5),
         secretion=chance.between(1.05, 1.25),

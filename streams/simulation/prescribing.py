@@ -58,7 +58,7 @@ def begin(care: "Care", drug: str, intent: str, now: int) -> bool:
         began = old.therapy_began
     elif intent != PROPHYLAXIS and now // DAY - care.stopped_on <= 3 and care.therapy_began >= 0:
         began = care.therapy_began
-    if not chance.happens(5 * care.who.team.forgets_test):
+    if not chance.happens(0.01 + 60 * care.who.team.forgets_test):
         _baseline(care, drug, now)
     if drug == "cidofovir":
         first_dose(care, now)

@@ -136,6 +136,7 @@ def _clearing(view: _View, therapy: Therapy) -> Iterator[Happened]:
     if seen is None:
         return
     start, end = max(therapy.first, trace.minute(seen)), therapy.last + _WATCHED_AFTER
+    may_stop = end
     for run in view.runs(start, end, lambda step: load[step] < view.limit, 6 * _PER_DAY + 1):
         cleared = (run[0] + 6 * _PER_DAY, run[1])
         if trace.minute(cleared[0]) > therapy.over:
@@ -147,8 +148,9 @@ def _clearing(view: _View, therapy: Therapy) -> Iterator[Happened]:
         begin = max(needed, trace.minute(cleared[0]))
         for immune in view.runs(begin, min(therapy.over, trace.minute(run[1])), _immune(view, therapy)):
             yield view.told("stop-criteria-met", immune, "clear, long enough, and immunity has improved")
+            may_stop = min(may_stop, trace.minute(immune[0]))
             break
-    yield from _stepping_down(view, therapy)
+    yield from _stepping_down(view, therapy, may_stop)
 
 
 def _immune(view: _View, therapy: Therapy) -> Callable[[int], bool]:
@@ -160,7 +162,8 @@ def _immune(view: _View, therapy: Therapy) -> Callable[[int], bool]:
     return lambda step: step >= since and trace.cd4[max(0, step - 90 * _PER_DAY)] >= 100 and step >= 90 * _PER_DAY
 
 
-def _stepping_down(view: _View, therapy: Therapy) -> Iterator[Happened]:
+def _stepping_down(view: _View, therapy: Therapy, may_stop: int) -> Iterator[Happened]:
+    """After 21 d at induction doses, while they go on and therapy may not yet stop altogether."""
     inductions = sorted(
         dose.start
         for course in therapy.courses
@@ -173,25 +176,31 @@ def _stepping_down(view: _View, therapy: Therapy) -> Iterator[Happened]:
         seen.add((at - therapy.first) // DAY)
         if len(seen) >= 21:
             later = [one for one in inductions if one >= at]
-            for run in view.runs(at, later[-1] + DAY, lambda step: view.trace.load[step] < view.limit):
+            until = min(later[-1] + DAY, may_stop)
+            for run in view.runs(at, until, lambda step: view.trace.load[step] < view.limit):
                 yield view.told("step-down-due", run, "21 d of induction, and the true load is not quantifiable")
                 return
             return
 
 
 def _rebounding(view: _View, therapy: Therapy) -> Iterator[Happened]:
-    """On therapy after day 14: up by 0.5 log10 from the nadir, or back after clearance, for a week."""
+    """On therapy after day 14: 0.5 log10 above the nadir for half a week, and still below the first week's peak."""
     load = view.trace.load
     begin = _after_days(therapy, 15)
     if begin is None:
         return
+    peak = max(load[view.step(therapy.first - 3 * DAY) : view.step(therapy.first + 7 * DAY)], default=9.0)
     nadir = max(view.limit, min(load[view.step(therapy.first) : view.step(begin) + 1], default=9.0))
     start = view.step(begin)
     lows = []
     for step in range(start, len(load)):
         nadir = max(view.limit, min(nadir, load[step]))
         lows.append(nadir)
-    for run in view.runs(begin, therapy.over, lambda step: load[step] >= lows[step - start] + 0.5, _WEEK // 2):
+
+    def back(step: int) -> bool:
+        return lows[step - start] + 0.5 <= load[step] < peak
+
+    for run in view.runs(begin, therapy.over, back, _WEEK // 2):
         why = f"true load 0.5 log10 and more above its lowest of {lows[run[0] - start]:.1f}"
         yield view.told("viral-rebound", run, why)
 
