@@ -117,5 +117,5 @@ def promises_text(p: Patient, code: str) -> str:
             continue
         overridden = p.plan.rule_data.get(parts[0])
         if overridden is not None and overridden.monitored_by == code:
-            found.append(f"{parts[0]} was overridden by {act.by} on {clock_text(act.recorded)}: \"{act.reason}\"")
+            found.append(f'{parts[0]} was overridden by {act.by} on {clock_text(act.recorded)}: "{act.reason}"')
     return "; ".join(found)

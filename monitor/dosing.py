@@ -88,7 +88,7 @@ def bands_near(renal: RenalInfo, crcl: int, near_hundredths: int) -> list[BandIn
 
     A clearance near a bound flaps, and what either band permits is no fault.
     """
-    found = []
+    found: list[BandInfo] = []
     for band in renal.bands:
         if crcl > band.bound or (band.included and crcl == band.bound):
             return [*found, band]

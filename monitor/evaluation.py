@@ -173,7 +173,8 @@ def _step(p: Patient, fold: Fold, t: Time, level: Level) -> None:
 
 def _cut(fold: Fold, since: Time) -> tuple[int, list[Episode]]:
     """Takes back what was judged at `since` or later. Returns how many episodes stay as they are, and the others as
-    they were."""
+    they were.
+    """
     episodes = fold.episodes
     first = len(episodes)
     while first:

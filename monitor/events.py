@@ -200,7 +200,7 @@ class Gate:
             analyte = analytes.get(event.code)
             rank = FINAL if status is None else _LAB_RANK[status]
             value = event.value
-            if analyte is None or rank == CANCELLED or rank == WITHDRAWN:  # noqa: PLR1714 - twice as fast as a tuple
+            if analyte is None or rank == CANCELLED or rank == WITHDRAWN:
                 if status is None and value is not None and event.code is not None:
                     return None
                 return self._without_result(event, recorded, at, rank, analyte)
@@ -235,9 +235,7 @@ class Gate:
             raise Rejected("value: missing, and no result")
         if analyte.qualitative and result in ("detected", "not-detected"):
             mark = DETECTED if result == "detected" else NOT_DETECTED
-            return Lab(
-                event.event_id, recorded, at, analyte.index, code, 0, mark=mark, rank=rank, grade=result
-            )
+            return Lab(event.event_id, recorded, at, analyte.index, code, 0, mark=mark, rank=rank, grade=result)
         grade = analyte.grades.get(result)
         if grade is None:
             raise Rejected(f"result: not one of {analyte.name}")
@@ -279,7 +277,9 @@ class Gate:
         if drug is None:
             if event.drug is not None and not withdrawn:
                 return None
-            return Dose(event.event_id, recorded, at, end, -1, -1, None, None, False, NO_LABEL, status, WITHDRAWN, False)
+            return Dose(
+                event.event_id, recorded, at, end, -1, -1, None, None, False, NO_LABEL, status, WITHDRAWN, False
+            )
         route = self._plan.route_of(event.route)
         return Dose(
             event.event_id,

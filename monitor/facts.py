@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from monitor.patient import Given, Patient, Series
 from monitor.plan import DIALYSIS, HIV, ODD, PERSON, TRANSPLANT, SuspectInfo
 from monitor.times import ALWAYS, NEVER, Time, iso
-from monitor.types import CANCELLED, CORRECTED, EQUAL, WAITING, WITHDRAWN, Act, Day, Dose, Fold, Lab, Pending, Person
-from monitor.units import MILLION, decimal_text
+from monitor.types import EQUAL, WAITING, WITHDRAWN, Act, Day, Dose, Fold, Lab, Pending, Person
+from monitor.units import MILLION
 
 
 def apply(p: Patient, fact: Pending) -> None:
@@ -169,8 +169,8 @@ def _is_linked(p: Patient, lab: Lab) -> bool:
         if p.suspects:
             return True
         if analyte == suspect.potassium:
-            return lab.canon > suspect.potassium_above[lab.unit]
-        return analyte == suspect.calcium and lab.canon < suspect.calcium_below[lab.unit]
+            return bool(lab.canon > suspect.potassium_above[lab.unit])
+        return bool(analyte == suspect.calcium and lab.canon < suspect.calcium_below[lab.unit])
     percent, _ = p.plan.derives[p.plan.derived_from[analyte]]
     return analyte == percent or p.series[percent] is not None
 
@@ -322,9 +322,7 @@ def _derived(p: Patient, analyte: int, at: Time) -> Lab | None:
     percent, count = percents[-1], counts[-1]
     canon = percent.canon * count.canon // (100 * MILLION * p.plan.analytes[percent.analyte].scale[0])
     recorded = max(percent.recorded, count.recorded)
-    return Lab(
-        percent.event_id, recorded, at, analyte, "", canon, count.unit, rank=min(percent.rank, count.rank)
-    )
+    return Lab(percent.event_id, recorded, at, analyte, "", canon, count.unit, rank=min(percent.rank, count.rank))
 
 
 def _numbers(p: Patient, analyte: int, at: Time) -> list[Lab]:

@@ -70,7 +70,9 @@ class AnalyteInfo(msgspec.Struct, gc=False, eq=False):
         for unit in range(len(self.scale)):
             linear = self.logs.get(unit)
             if linear in defined:
-                found.append(round(math.log10(defined[linear] / self.scale[linear] / MILLION) * MILLION) * self.scale[unit])
+                found.append(
+                    round(math.log10(defined[linear] / self.scale[linear] / MILLION) * MILLION) * self.scale[unit]
+                )
             else:
                 found.append(defined.get(unit, _WIDE if unit in self.apart else first))
         return tuple(found)
@@ -126,7 +128,7 @@ class BandInfo(msgspec.Struct, gc=False, eq=False):
 
 
 class RenalInfo(msgspec.Struct, gc=False, eq=False):
-    """A label's dosing table. `per_kg`: the index is mL/min/kg. `tablet`: dosing in whole tablets, in millionths of mg."""
+    """A label's dosing table. `per_kg`: its index is mL/min/kg. `tablet`: whole tablets, of so many millionths of mg."""
 
     per_kg: bool
     tablet: int | None
@@ -254,10 +256,7 @@ class Plan:
         used = {i for rule in self.rules for i in (*rule.judged, *rule.lazy, *rule.quiet, *rule.told)}
         used |= set(self.derived_from) | {self.weight}
         self.analyte_of: dict[str | None, AnalyteInfo] = {
-            loinc: a
-            for a in self.analytes
-            if a.index in used
-            for loinc in knowledge.analytes[a.key].loinc
+            loinc: a for a in self.analytes if a.index in used for loinc in knowledge.analytes[a.key].loinc
         }
         self.used_drugs = frozenset(d.index for d in self.drugs if d.course or self.doses(d.name) in used)
         self.drug_of = {name: self.drugs[self.drug_index[d]] for name, d in self._names.items()}
@@ -279,7 +278,11 @@ class Plan:
         inheriting = tuple(d.index for d in self.drugs if d.course and d.course.inherits is not None)
         with_table = tuple(d.index for d in self.drugs if d.course and d.course.renal)
         self.inheriting = inheriting
-        self.restating = {self.cmv: self.by_dosing, self.weight: tuple(sorted(self.watched)), self.creatinine: with_table}
+        self.restating = {
+            self.cmv: self.by_dosing,
+            self.weight: tuple(sorted(self.watched)),
+            self.creatinine: with_table,
+        }
 
     def course_input(self, drug: int) -> int:
         """The input that changes of a drug's regimen are, by the drug's index."""
@@ -478,9 +481,7 @@ def _analyte(index: int, key: str, data: Analyte) -> AnalyteInfo:
 
 
 def _drug(index: int, name: str, data: Drug, plan: Plan) -> DrugInfo:
-    return DrugInfo(
-        index, name, _course(data, plan), frozenset(data.local_routes), frozenset(data.ophthalmic)
-    )
+    return DrugInfo(index, name, _course(data, plan), frozenset(data.local_routes), frozenset(data.ophthalmic))
 
 
 INTENT_PROPHYLAXIS: Final = 1

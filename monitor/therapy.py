@@ -10,6 +10,7 @@ from monitor.patient import Course, Patient, TherapyState
 from monitor.plan import INTENT_TREATMENT
 from monitor.times import DAY, Time
 
+
 def therapy_at(p: Patient, t: Time) -> TherapyState | None:
     """The latest joined therapy at `t`, going on or ended; None before any treatment dose."""
     if p.therapy_from is not None:

@@ -95,7 +95,7 @@ def duration_text(span: int) -> str:
 
 
 def age_span(birth: Time, at: Time) -> tuple[int, Time, Time]:
-    """Completed years of age, and the birthdays between which they hold. Who was born on February 29 turns on March 1."""
+    """Completed years of age, and the birthdays between which they hold; of February 29 in other years March 1."""
     born, now = _EPOCH + birth * MICROSECOND, _EPOCH + at * MICROSECOND
     age = now.year - born.year - ((now.month, now.day) < (born.month, born.day))
     return age, _birthday(born, age), _birthday(born, age + 1)

@@ -208,9 +208,7 @@ class Said(msgspec.Struct):
 # Alerts out ------------------------------------------------------------------------------------------------------
 
 Severity = Literal["info", "warning", "critical"]
-Status = Literal[
-    "raised", "updated", "resolved", "retracted", "reopened", "acknowledged", "snoozed", "overridden"
-]
+Status = Literal["raised", "updated", "resolved", "retracted", "reopened", "acknowledged", "snoozed", "overridden"]
 State = Literal["open", "acknowledged", "snoozed", "overridden", "resolved", "retracted"]
 
 

@@ -1,0 +1,1 @@
+"""Everything that moves events: logs and their formats, replay, Kafka, the command line."""

@@ -47,7 +47,9 @@ def _options(
 def replay(
     logs: Annotated[
         list[str],
-        typer.Argument(metavar="LOG...", help="Logs: .ndjson, .jsonl, .json, each also .gz or .zst; - is standard input."),
+        typer.Argument(
+            metavar="LOG...", help="Logs: .ndjson, .jsonl, .json, each also .gz or .zst; - is standard input."
+        ),
     ],
     *,
     as_json: Annotated[
@@ -55,7 +57,9 @@ def replay(
     ] = False,
     until: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Run the clock on, or stop it, at this ISO 8601 time with an offset (inclusive)."),
+        typer.Option(
+            metavar="TIME", help="Run the clock on, or stop it, at this ISO 8601 time with an offset (inclusive)."
+        ),
     ] = None,
     rejects: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write each rejected input with its reason, as NDJSON.")

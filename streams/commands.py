@@ -93,7 +93,9 @@ def _count(log: Log, rejects: Rejects, replayed: Replayed, unjudged_path: Path |
     if rejects.count:
         told.append(f"{rejects.count} rejected" + ("" if rejects.kept else " (see --rejects)"))
     if replayed.unjudged:
-        told.append(f"{len(replayed.unjudged)} not judged for want of data" + ("" if unjudged_path else " (see --unjudged)"))
+        told.append(
+            f"{len(replayed.unjudged)} not judged for want of data" + ("" if unjudged_path else " (see --unjudged)")
+        )
     print(f"cmvigil: {'; '.join(told)}", file=sys.stderr)
 
 

@@ -7,7 +7,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, Final, NamedTuple
+from typing import IO, Any, BinaryIO, Final, NamedTuple
 
 BLOCK: Final = 1 << 20
 LINE_LIMIT: Final = 64 << 20
@@ -65,7 +65,7 @@ def size_of(sources: list[str]) -> int | None:
 def _open(source: str) -> BinaryIO:
     if source == "-":
         return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), BLOCK)
-    return Path(source).open("rb", buffering=0)  # type: ignore[return-value]
+    return Path(source).open("rb", buffering=0)
 
 
 class _Counted(io.RawIOBase):
@@ -87,7 +87,7 @@ class _Counted(io.RawIOBase):
 
 def _decompressed(raw: io.RawIOBase, source: str) -> IO[bytes]:
     """The stream behind an archive, told by its first bytes and not by its name."""
-    stream = io.BufferedReader(raw, BLOCK)
+    stream: io.BufferedReader[io.RawIOBase] = io.BufferedReader(raw, BLOCK)
     magic = stream.peek(4)[:4]
     if magic[:2] == _GZIP:
         return gzip.GzipFile(fileobj=stream)  # type: ignore[return-value]
@@ -96,7 +96,7 @@ def _decompressed(raw: io.RawIOBase, source: str) -> IO[bytes]:
     return stream
 
 
-def _zstd(stream: io.BufferedReader, source: str) -> IO[bytes]:
+def _zstd(stream: IO[bytes], source: str) -> IO[bytes]:
     try:
         import zstandard  # noqa: PLC0415 - an extra
     except ImportError:
@@ -107,10 +107,10 @@ def _zstd(stream: io.BufferedReader, source: str) -> IO[bytes]:
 class _Zstd(io.RawIOBase):
     """Frames of zstd, one after another. A frame that does not end is an error; the library's own reader is silent."""
 
-    def __init__(self, stream: io.BufferedReader, decompressor: object) -> None:
+    def __init__(self, stream: IO[bytes], decompressor: Any) -> None:  # noqa: ANN401 - an extra without types
         self._stream = stream
-        self._new = decompressor.decompressobj  # type: ignore[attr-defined]
-        self._frame = None
+        self._new = decompressor.decompressobj
+        self._frame: Any = None
         self._ready = b""
 
     def readable(self) -> bool:

@@ -4,7 +4,7 @@ import base64
 import hashlib
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final
+from typing import IO, Final, Self
 
 import msgspec
 
@@ -64,7 +64,7 @@ class Rejects:
         raw = base64.b64encode(data).decode() if not _is_utf8(data, cut=size is not None) else None
         self._file.write(self._encode(Reject(source, line, entry, reason, text, raw, size, digest)) + b"\n")
 
-    def __enter__(self) -> "Rejects":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -86,8 +86,7 @@ def read_log(
                 if fact is None:
                     unwatched += 1
                     recorded = times[event.recorded_at]
-                    if recorded > last:
-                        last = recorded
+                    last = max(last, recorded)
                     continue
                 kept.append(fact)
                 patients.append(event.patient_id)

@@ -1,5 +1,6 @@
 """One file for each clinical question. A rule is in force when its file is listed here and its table is in the
-knowledge."""
+knowledge.
+"""
 
 from monitor.plan import Kind
 from monitor.rules import (

@@ -15,7 +15,7 @@ from monitor.knowledge import Amount, DrugName, Ladder, RuleData, Span, Tail
 from monitor.patient import Baseline, Patient, Series
 from monitor.plan import DIALYSIS, TRANSPLANT, Amounts, Kind, Plan
 from monitor.times import NEVER, Time, clock_text, duration_text
-from monitor.types import AT_MOST, EQUAL, GONE, LESS, OVER, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.types import AT_LEAST, AT_MOST, EQUAL, GONE, LESS, MORE, OVER, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.units import rounded_text
 from monitor.wording import amount_text, dated, drugs_text, each_once
 
@@ -127,9 +127,9 @@ def judge(k: Aki, p: Patient, t: Time, level: Level) -> Verdict:
         p.note("no baseline creatinine: judged by the rises of 48 h and 7 d alone", t)
     stage = figures.stage
     if stage == 0:
-        if level <= 0 or _near_baseline(k, lab, figures.baseline):
+        if level <= 0 or (lab.mark not in (MORE, AT_LEAST) and _near_baseline(k, lab, figures.baseline)):
             return GONE, NEVER
-        return level if lab.mark in (LESS, AT_MOST) else min(level, STAGE_1), end
+        return min(level, STAGE_1) if lab.mark == EQUAL else level, end
     if stage == 1 and figures.absolute and _mimicked_by(k, p, lab.at) is not None:
         return MIMICKED, end
     return stage + 1, end
@@ -187,7 +187,7 @@ def _last_before(p: Patient, series: Series, start: Time) -> Lab | None:
 
 
 def _near_baseline(k: Aki, lab: Lab, baseline: Baseline | None) -> bool:
-    """Recovered: less than 1.5 times and less than 0.3 mg/dL above the baseline. Without one, no criterion is enough."""
+    """Recovered: less than 1.5 times and less than 0.3 mg/dL above the baseline. Without one, no criterion suffices."""
     if baseline is None:
         return True
     twice = 2 * lab.canon
@@ -265,7 +265,9 @@ def _against(k: Aki, p: Patient, lab: Lab, figures: Figures) -> str:
     if figures.lowest_48h is not None:
         low = figures.lowest_48h
         up = rounded_text((lab.canon - low.canon) / scale / 1e6, 2)
-        parts.append(f"{up} {unit.unit_names[lab.unit]} above the lowest of 48 h, {amount_text(p, low)} (threshold {rise})")
+        parts.append(
+            f"{up} {unit.unit_names[lab.unit]} above the lowest of 48 h, {amount_text(p, low)} (threshold {rise})"
+        )
     if figures.lowest_7d is not None:
         low = figures.lowest_7d
         ratio = rounded_text(lab.canon / low.canon, 2) if low.canon else "?"

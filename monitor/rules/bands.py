@@ -3,6 +3,7 @@
 Numbers: the drugs' own tables, `rules.dose-above-renal-band` and `rules.dose-below-renal-band`.
 """
 
+import itertools
 from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
@@ -171,7 +172,7 @@ def _single_tablets(k: Above, times: list[Time], sizes: list[int | None]) -> boo
     tablet = k.renal.tablet
     assert tablet is not None
     small = all(size is not None and size <= tablet for size in sizes)
-    return small and all(b - a >= k.spaced for a, b in zip(times, times[1:], strict=False))
+    return small and all(b - a >= k.spaced for a, b in itertools.pairwise(times))
 
 
 def permitted(k: Above, at: AtDose, band: BandInfo) -> Limit:
@@ -377,9 +378,11 @@ def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> 
     name = p.plan.drugs[k.drug].name.capitalize()
     missed = _not_done(p, k.drug, t - window, t)
     parts = [
-        f"Doses of the last {duration_text(window)}: {_amount(total)} {unit}, {share} % of the"
-        f" {rounded_text(least / MILLION, 2)} {unit} that the label's least column asks for (threshold"
-        f" {rounded_text(k.share * 100, 0)} %)",
+        (
+            f"Doses of the last {duration_text(window)}: {_amount(total)} {unit}, {share} % of the"
+            f" {rounded_text(least / MILLION, 2)} {unit} that the label's least column asks for (threshold"
+            f" {rounded_text(k.share * 100, 0)} %)"
+        ),
         f"Clearance {clearance_text(p, crcl, t)}",
     ]
     if missed:
@@ -390,7 +393,6 @@ def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> 
 
 def _not_done(p: Patient, drug: int, since: Time, until: Time) -> list[Dose]:
     return [p.dose_facts[event_id] for at, event_id in p.not_given.get(drug, ()) if since <= at <= until]
-
 
 
 KINDS = {

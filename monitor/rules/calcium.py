@@ -232,7 +232,8 @@ def _beside_infusion(k: Calcium, lab: Lab, start: Time, end: Time) -> str:
     if lab.at < start:
         return f"Drawn before the {k.drug} dose of {clock_text(start)}"
     if end > start and lab.at < end:
-        return f"Drawn during the {k.drug} infusion of {clock_text(start)}, {duration_text(lab.at - start)} after its start"
+        after = duration_text(lab.at - start)
+        return f"Drawn during the {k.drug} infusion of {clock_text(start)}, {after} after its start"
     return f"Drawn {duration_text(lab.at - end)} after the {k.drug} dose of {clock_text(start)}"
 
 

@@ -262,7 +262,9 @@ def _reasons(k: Contraindicated, p: Patient, t: Time) -> tuple[list[tuple[str, L
     creatinine = _latest(p, p.plan.creatinine, t)
     if creatinine is not None and creatinine.canon > k.creatinine_above[creatinine.unit]:
         analyte = p.plan.analytes[p.plan.creatinine]
-        found.append((f"{aged(p, creatinine, t)}, limit {cutoff_text(analyte, k.creatinine_above, creatinine)}", creatinine))
+        found.append(
+            (f"{aged(p, creatinine, t)}, limit {cutoff_text(analyte, k.creatinine_above, creatinine)}", creatinine)
+        )
     crcl = clearance(p, t, per_kg=False, creatinine_age=p.plan.renal.creatinine_age)
     unknown = ""
     if isinstance(crcl, Clearance):
@@ -301,8 +303,10 @@ def say_contraindicated(k: Contraindicated, p: Patient, t: Time, level: Level, e
         parts.append(f"Not judged: {unknown}")
     parts.append(_last_dose_text(p, at))
     name = p.plan.drugs[k.drug].name.capitalize()
-    facts = (*each_once(lab for _, lab in reasons), at.dose)
-    return Words(f"{name} given although contraindicated", ". ".join(parts) + ".", k.data.advice.get("critical", ""), facts)
+    facts: tuple[Lab | Dose, ...] = (*each_once(lab for _, lab in reasons), at.dose)
+    return Words(
+        f"{name} given although contraindicated", ". ".join(parts) + ".", k.data.advice.get("critical", ""), facts
+    )
 
 
 # Tests before a dose -----------------------------------------------------------------------------------------------
@@ -478,8 +482,10 @@ def _faults(k: DoseNumbers, p: Patient, at: AtDose) -> list[tuple[Level, str]]:
         found.append(
             (
                 WARNING,
-                f"dose {at.state.count} {duration_text(since)} after the last,"
-                f" at least {duration_text(k.later_interval)} from the third on",
+                (
+                    f"dose {at.state.count} {duration_text(since)} after the last,"
+                    f" at least {duration_text(k.later_interval)} from the third on"
+                ),
             )
         )
     if size > k.reduced_above:

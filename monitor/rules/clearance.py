@@ -269,8 +269,10 @@ def say_stop(k: Stop, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
     needed = k.days_of.get(drug, p.plan.viral.treatment_days)
     facts = [found[-1].lab]
     parts = [
-        f"{therapy.days} treatment days of joined therapy since {clock_text(therapy.start)} (at least {needed} with"
-        f" {p.plan.drugs[drug].name})",
+        (
+            f"{therapy.days} treatment days of joined therapy since {clock_text(therapy.start)} (at least {needed} with"
+            f" {p.plan.drugs[drug].name})"
+        ),
         f"Viral clearance, last {dated(p, found[-1].lab)} (at most {duration_text(k.load_age)} old)",
     ]
     run = cd4_run(k, p, t) if p.has_hiv(t) else None
@@ -383,7 +385,6 @@ def say_step_down(k: StepDown, p: Patient, t: Time, level: Level, episode: Episo
         f" {dated(p, lab)}: not quantifiable."
     )
     return Words(f"Step-down due after {days} days of induction", detail, k.data.advice.get("info", ""), (lab,))
-
 
 
 KINDS = {

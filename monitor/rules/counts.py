@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from monitor.knowledge import AnalyteName, Amount, DrugName, RuleData, Span
+from monitor.knowledge import Amount, AnalyteName, DrugName, RuleData, Span
 from monitor.patient import Patient
 from monitor.plan import Amounts, Kind, Plan
 from monitor.reading import is_below
@@ -87,7 +87,8 @@ def say(k: StartedBelow, p: Patient, t: Time, level: Level, episode: Episode) ->
     limits = dict(k.limits)
     labs = _below(k, p, t, episode.onset)
     figures = [
-        f"{aged(p, lab, t)}, limit {cutoff_text(p.plan.analytes[lab.analyte], limits[lab.analyte], lab)}" for lab in labs
+        f"{aged(p, lab, t)}, limit {cutoff_text(p.plan.analytes[lab.analyte], limits[lab.analyte], lab)}"
+        for lab in labs
     ]
     drug = p.plan.drugs[k.drug].name
     return Words(

@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from monitor.knowledge import AnalyteName, Amount, RuleData
+from monitor.knowledge import Amount, AnalyteName, RuleData
 from monitor.patient import Patient
 from monitor.plan import ODD, AnalyteInfo, Kind, Plan, SuspectInfo
 from monitor.times import ALWAYS, NEVER, Time, clock_text
@@ -146,9 +146,7 @@ def build_suspect(code: str, data: SuspectData, plan: Plan) -> list[Rule]:
             judge=partial(judge_suspect, k),
             say=partial(say_suspect, k),
             references=data.references,
-            lazy=tuple(
-                one for i in (k.info.potassium, k.info.calcium) for one in (i, plan.odd_input(i))
-            ),
+            lazy=tuple(one for i in (k.info.potassium, k.info.calcium) for one in (i, plan.odd_input(i))),
             quiet=doses,
         )
     ]
@@ -173,14 +171,15 @@ def judge_suspect(k: Suspect, p: Patient, t: Time, level: Level) -> Verdict:
 def say_suspect(k: Suspect, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """The two values that do not go together."""
     at = max(time for time in p.suspects if time <= t)
-    labs = [
-        lab for analyte in (k.info.potassium, k.info.calcium) for lab in p.lab_groups.get((analyte, at), ())
-    ]
+    labs = [lab for analyte in (k.info.potassium, k.info.calcium) for lab in p.lab_groups.get((analyte, at), ())]
+    found = " with ".join(f"{p.plan.analytes[lab.analyte].name} {amount_text(p, lab)}" for lab in labs)
     detail = (
-        f"Sample of {clock_text(at)}: {' with '.join(f'{p.plan.analytes[lab.analyte].name} {amount_text(p, lab)}' for lab in labs)}."
+        f"Sample of {clock_text(at)}: {found}."
         " Potassium EDTA in the tube raises potassium and binds calcium. No other rule uses the sample's cations."
     )
-    return Words("Suspect sample: high potassium with very low calcium", detail, k.data.advice.get("info", ""), tuple(labs))
+    return Words(
+        "Suspect sample: high potassium with very low calcium", detail, k.data.advice.get("info", ""), tuple(labs)
+    )
 
 
 KINDS = {

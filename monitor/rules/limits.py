@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 
 from monitor.exposure import Tails, drug_given_last, exposed_until, tails_of
-from monitor.knowledge import AnalyteName, Amount, DrugName, RuleData, Span, Tail
+from monitor.knowledge import Amount, AnalyteName, DrugName, RuleData, Span, Tail
 from monitor.patient import Patient, Series
 from monitor.plan import Amounts, Kind, Plan
 from monitor.reading import is_below

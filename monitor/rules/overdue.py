@@ -11,7 +11,7 @@ import msgspec
 
 from monitor.actions import promises_text
 from monitor.courses import MAINTAINING, NO_PHASE
-from monitor.knowledge import AnalyteName, Amount, DrugName, Entry, RuleData, Span
+from monitor.knowledge import Amount, AnalyteName, DrugName, Entry, RuleData, Span
 from monitor.patient import DoseState, Patient
 from monitor.plan import INTENT_TREATMENT, PERSON, TRANSPLANT, Amounts, Kind, Plan
 from monitor.reading import is_below
@@ -155,7 +155,11 @@ def gap_in_force(k: Overdue, p: Patient, state: DoseState, t: Time) -> tuple[Tim
     if early is None or t > state.start + early.within.value:
         return gap.gap.value, gap.twice_is_critical, NEVER
     span = early.gap.value
-    if early.low_baseline_gap is not None and k.low_baseline is not None and _starts_low(k.low_baseline, p, state.start):
+    if (
+        early.low_baseline_gap is not None
+        and k.low_baseline is not None
+        and _starts_low(k.low_baseline, p, state.start)
+    ):
         span = early.low_baseline_gap.value
     return span, early.twice_is_critical, state.start + early.within.value
 

@@ -89,7 +89,7 @@ def build_hydration(code: str, data: HydrationData, plan: Plan) -> list[Rule]:
                 say=partial(say_hydration, k),
                 references=data.references,
                 quiet=(*doses_named(plan, fluids.fluids), plan.weight),
-                    reach=k.infusion_up_to if k.to_its_end else 0,
+                reach=k.infusion_up_to if k.to_its_end else 0,
             )
         )
     return rules

@@ -48,7 +48,8 @@ class Response(msgspec.Struct, gc=False, frozen=True):
 
 class Answer(NamedTuple):
     """How the virus of one series stands: which of the three holds, by which load and peak, and whether too few days
-    of right dosing are the reason that it is no worse."""
+    of right dosing are the reason that it is no worse.
+    """
 
     code: str
     load: Reading
@@ -219,8 +220,10 @@ def say(k: Response, p: Patient, t: Time, level: Level, episode: Episode) -> Wor
     lab, peak = answer.load.lab, answer.peak
     parts = [
         f"{dated(p, lab)}; peak of day -3 to 7: {amount_text(p, peak)} on {clock_text(peak.at)}",
-        f"Joined therapy since {clock_text(answer.therapy.start)}: {answer.therapy.days} treatment days by then,"
-        f" {answer.counted} of them without an alert of too low a dose",
+        (
+            f"Joined therapy since {clock_text(answer.therapy.start)}: {answer.therapy.days} treatment days by then,"
+            f" {answer.counted} of them without an alert of too low a dose"
+        ),
     ]
     title = f"{k.data.title}: {amount_text(p, lab)}, peak of the first week {amount_text(p, peak)}"
     advice = k.data.advice.get(k.severity, "")

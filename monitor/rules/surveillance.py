@@ -85,7 +85,9 @@ def judge_surveillance(k: Surveillance, p: Patient, t: Time, level: Level) -> Ve
     if transplanted == ALWAYS:
         p.note("no date of the transplant", t)
         return OVER, NEVER
-    course_until = max((state.course_until for drug in k.watched if (state := p.state(drug, t)) is not None), default=ALWAYS)
+    course_until = max(
+        (state.course_until for drug in k.watched if (state := p.state(drug, t)) is not None), default=ALWAYS
+    )
     if t <= course_until:
         return OVER, course_until + 1
     over = transplanted + k.to_day + 1
@@ -110,7 +112,8 @@ def say_surveillance(k: Surveillance, p: Patient, t: Time, level: Level, episode
     lab = series.x[series.last(t)]
     day = (t - transplanted) // DAY
     detail = (
-        f"Day {day} after {kind}, donor {p.donor or 'unknown'}, recipient {p.recipient or 'unknown'}, no antiviral course."
+        f"Day {day} after {kind}, donor {p.donor or 'unknown'}, recipient {p.recipient or 'unknown'}, no antiviral"
+        " course."
         f" {dated(p, lab)}, {duration_text(t - lab.at)} ago; at most {duration_text(k.gap)} between tests."
     )
     return Words(f"CMV surveillance overdue on day {day}", detail, k.data.advice.get("warning", ""), (lab,))
@@ -232,7 +235,9 @@ def say_levels(k: Levels, p: Patient, t: Time, level: Level, episode: Episode) -
         f"{name.capitalize()} {what} on {clock_text(since)} with {names} given in the {duration_text(k.given_within)}"
         f" before; no level collected since (due within {duration_text(k.gap)})."
     )
-    return Words(f"{names.capitalize()} level overdue since {name} was {what}", detail, k.data.advice.get("warning", ""), ())
+    return Words(
+        f"{names.capitalize()} level overdue since {name} was {what}", detail, k.data.advice.get("warning", ""), ()
+    )
 
 
 KINDS = {

@@ -5,6 +5,7 @@ Each reads its series load by load: what is raised stays until treatment begins 
 `rules.viral-rebound`.
 """
 
+import itertools
 from bisect import bisect_right
 from collections.abc import Callable
 from functools import partial
@@ -40,7 +41,8 @@ Raises = Callable[[Patient, Reading], Hit | None]
 
 def standing(p: Patient, found: list[Reading], raises: Raises, renewed_for: Time = NEVER) -> Hit | None:
     """What stands after some loads, of whichever series: raised by a load, ended by a treatment dose, a clear load of
-    its series, or (where alerts need renewal) by too long a time without any load."""
+    its series, or (where alerts need renewal) by too long a time without a quantifiable load.
+    """
     latest: Hit | None = None
     for series in in_series(found):
         held: Hit | None = None
@@ -69,8 +71,8 @@ def _treated_between(p: Patient, since: Time, until: Time) -> bool:
 
 
 def _silent(found: list[Reading], since: Time, until: Time, span: Time) -> bool:
-    times = [one.at for one in found if since <= one.at <= until]
-    return any(b - a > span for a, b in zip(times, times[1:], strict=False))
+    times = [one.at for one in found if since <= one.at <= until and one.state == NUMBER]
+    return any(b - a > span for a, b in itertools.pairwise(times)) or until - times[-1] > span
 
 
 def _inputs(plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -142,7 +144,7 @@ def judge_preemptive(k: Preemptive, p: Patient, t: Time, level: Level) -> Verdic
     hit = standing(p, found, partial(_indicated, k), k.load_age)
     if hit is None or _treated_between(p, hit.load.at, t):
         return GONE, NEVER
-    until = found[-1].at + k.load_age
+    until = max(one.at for one in found if one.state == NUMBER) + k.load_age
     if t > until:
         return OVER, NEVER
     relapse = p.latest_episode(RELAPSE, t)
