@@ -128,7 +128,7 @@ class BandInfo(msgspec.Struct, gc=False, eq=False):
 
 
 class RenalInfo(msgspec.Struct, gc=False, eq=False):
-    """A label's dosing table. `per_kg`: its index is mL/min/kg. `tablet`: whole tablets, of so many millionths of mg."""
+    """A label's dosing table. `per_kg`: index in mL/min/kg. `tablet`: whole tablets, of so many millionths of mg."""
 
     per_kg: bool
     tablet: int | None

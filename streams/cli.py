@@ -75,7 +75,7 @@ def replay(
     and due times fire at their moment. On a terminal a table is shown; into a pipe, or with --json, every change of an
     alert is one line of NDJSON.
     """
-    from streams.commands import run_replay  # noqa: PLC0415
+    from streams.commands.replay import run_replay  # noqa: PLC0415
 
     _exit(
         run_replay(
@@ -94,7 +94,7 @@ def rules(
     knowledge: KnowledgeOption = None,
 ) -> None:
     """Show what the monitor knows: every code, threshold and schedule, each with its source."""
-    from streams.commands import run_rules  # noqa: PLC0415
+    from streams.commands.rules import run_rules  # noqa: PLC0415
 
     _exit(run_rules(as_json=as_json, check=check, overlays=knowledge or []))
 

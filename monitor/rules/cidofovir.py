@@ -14,7 +14,7 @@ from monitor.patient import Baseline, Patient
 from monitor.plan import DIALYSIS, PERSON, TRANSPLANT, Amounts, Kind, Plan
 from monitor.renal import Clearance, clearance, clearance_text
 from monitor.times import NEVER, Time, clock_text, duration_text
-from monitor.types import AT_LEAST, EQUAL, GONE, MORE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.types import AT_LEAST, EQUAL, GONE, MORE, OVER, YIELDED, Dose, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.units import MILLION, millionths, rounded_text
 from monitor.wording import aged, amount_text, cutoff_text, dated, each_once
 

@@ -1,0 +1,1 @@
+"""What each command does, one file a command, apart from how its arguments are read (`streams/cli.py`)."""

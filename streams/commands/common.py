@@ -1,0 +1,61 @@
+"""What commands share: exit statuses, refusals, the plan, times, the progress bar."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from monitor.times import Time, TimeError, parse_time
+from streams.rejects import Rejects
+
+OK, FAILED, UNUSABLE = 0, 1, 2
+
+
+class Unusable(Exception):
+    """Arguments that cannot be used."""
+
+
+def time_of(text: str | None, option: str) -> Time | None:
+    """The time that an option names; None where it is not given. Raises Unusable for what is no time."""
+    if text is None:
+        return None
+    try:
+        return parse_time(text)
+    except TimeError as error:
+        raise Unusable(f"{option}: {error}") from None
+
+
+def open_rejects(path: Path | None) -> Rejects:
+    """The writer of rejected inputs. Raises Unusable where the file cannot be written."""
+    try:
+        return Rejects(path)
+    except OSError as error:
+        raise Unusable(f"--rejects: {error.strerror}") from None
+
+
+def refuse(error: Exception) -> int:
+    """Says on standard error why a command cannot run, and gives its exit status."""
+    for line in str(error).splitlines():
+        print(f"cmvigil: {line}", file=sys.stderr)
+    return UNUSABLE
+
+
+def reader_left() -> None:
+    """Whoever read our standard output has seen enough: what is still to be written goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def progress_bar(what: str, total: int | None) -> Iterator[Callable[[int], None] | None]:
+    """A progress bar on standard error, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.update(task, advance=count)

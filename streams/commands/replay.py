@@ -1,0 +1,67 @@
+"""`cmvigil replay`: runs the monitor over logs."""
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from monitor.knowledge import KnowledgeError
+from streams.commands.common import OK, Unusable, open_rejects, progress_bar, reader_left, refuse, time_of
+from streams.knowledge_files import read_plan
+from streams.logs import UnusableInput, size_of
+from streams.output import print_table, write_ndjson, write_unjudged
+from streams.rejects import Rejects
+from streams.replay import Log, Replayed, judge_log, no_collection, read_log
+
+
+def run_replay(
+    logs: list[str],
+    *,
+    as_json: bool,
+    until: str | None,
+    rejects_path: Path | None,
+    unjudged_path: Path | None,
+    overlays: list[Path],
+) -> int:
+    """`cmvigil replay`."""
+    try:
+        plan = read_plan(overlays)
+        stop = time_of(until, "--until")
+        with open_rejects(rejects_path) as rejects, no_collection():
+            with progress_bar("reading", size_of(logs)) as progress:
+                log = read_log(plan, logs, rejects, progress)
+            with progress_bar("judging", sum(map(len, log.facts.values()))) as progress:
+                replayed = judge_log(plan, log, log.last if stop is None else stop, progress)
+            _write(replayed, as_json=as_json, unjudged_path=unjudged_path)
+            _count(log, rejects, replayed, unjudged_path)
+    except (UnusableInput, Unusable, KnowledgeError) as error:
+        return refuse(error)
+    except BrokenPipeError:
+        reader_left()
+    return OK
+
+
+def _write(replayed: Replayed, *, as_json: bool, unjudged_path: Path | None) -> None:
+    if unjudged_path is not None:
+        try:
+            write_unjudged(replayed.unjudged, unjudged_path)
+        except OSError as error:
+            raise Unusable(f"--unjudged: {error.strerror}") from None
+    if as_json or not sys.stdout.isatty():
+        write_ndjson(replayed.changes, sys.stdout.buffer)
+    else:
+        print_table(replayed.changes, Console())
+
+
+def _count(log: Log, rejects: Rejects, replayed: Replayed, unjudged_path: Path | None) -> None:
+    """What a reader must know beside the alerts, on standard error."""
+    told = [f"{log.events} events, {len(log.facts)} patients judged"]
+    if log.unwatched:
+        told.append(f"{log.unwatched} not watched by any rule")
+    if rejects.count:
+        told.append(f"{rejects.count} rejected" + ("" if rejects.kept else " (see --rejects)"))
+    if replayed.unjudged:
+        told.append(
+            f"{len(replayed.unjudged)} not judged for want of data" + ("" if unjudged_path else " (see --unjudged)")
+        )
+    print(f"cmvigil: {'; '.join(told)}", file=sys.stderr)
