@@ -7,17 +7,27 @@ from collections.abc import Iterable
 
 from monitor.evaluation import settle, wake
 from monitor.facts import apply
+from monitor.keep import is_too_late, prune
 from monitor.patient import Patient
 from monitor.reconciliation import Change, reconcile
-from monitor.times import NEVER, Time
+from monitor.times import ALWAYS, NEVER, Time
 from monitor.types import Fact, Fold
 
 
-def receive(p: Patient, facts: Iterable[Fact]) -> None:
-    """Puts facts into the patient's inbox, in any order; `advance` takes them out when their time has come."""
-    p.inbox.extend(facts)
+def receive(p: Patient, facts: Iterable[Fact]) -> list[Fact]:
+    """Puts facts into the patient's inbox, in any order; `advance` takes them out when their time has come.
+
+    Returns those that are not taken: what happened before the kept history is frozen (monitor/keep.py).
+    """
+    late: list[Fact] = []
+    if p.kept_from == ALWAYS:
+        p.inbox.extend(facts)
+    else:
+        for fact in facts:
+            (late if is_too_late(p, fact) else p.inbox).append(fact)
     # Newest first: the next one due is taken from the end.
     p.inbox.sort(key=lambda fact: -fact.recorded)
+    return late
 
 
 def next_due(p: Patient) -> Time:
@@ -39,6 +49,8 @@ def advance(p: Patient, to: Time) -> list[Change]:
         if now > to:
             break
         p.clock = now
+        if now >= p.prune_at:
+            prune(p)
         if inbox and inbox[-1].recorded <= now:
             p.news.clear()
             while inbox and inbox[-1].recorded <= now:

@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from monitor import courses
 from monitor.facts import touch_from
+from monitor.keep import frozen
 from monitor.patient import Patient
 from monitor.times import ALWAYS, NEVER, Time
 from monitor.types import WAITING, Episode, Fold, Level, Rule
@@ -141,6 +142,9 @@ def _run(p: Patient, fold: Fold, since: Time, now: Time) -> None:
             break
         t = following
         k += 1
+    if p.kept_from != ALWAYS and fold.episodes:
+        # What the facts left from before the kept history would say is not said again.
+        fold.episodes[:] = [one for one in fold.episodes if not frozen(p, one)]
     fold.frontier = t + rule.reach
     fold.level = level
     fold.since = pending_since

@@ -71,6 +71,21 @@ def activate(p: Patient, source: int) -> None:
                     p.listen.setdefault(i, ([], [], []))[kind].append(fold)
             p.dirty[fold] = ALWAYS
             fold.many = True
+            if p.sayings:
+                attach(p)
+
+
+def attach(p: Patient) -> None:
+    """Gives what was said before to the rules that said it, as far as they are in force."""
+    by_name = {(fold.rule.code, fold.rule.drug, fold.rule.subject): fold for fold in p.folds.values()}
+    left = []
+    for one in p.sayings:
+        fold = by_name.get((one.code, one.drug, one.subject))
+        if fold is None:
+            left.append(one)
+        else:
+            fold.said[one.named, one.onset] = one.said
+    p.sayings = left
 
 
 # Versions --------------------------------------------------------------------------------------------------------
@@ -137,6 +152,8 @@ def _apply_lab(p: Patient, lab: Lab) -> None:
         if not _holds(lab, old, p):
             return
         p.lab_facts[lab.event_id] = lab
+        if p.packing is not None:
+            p.packing.labs.clear()
         p.news.append((lab, old))
         if not old.void:
             _without(p, old)
@@ -338,6 +355,8 @@ def _apply_dose(p: Patient, dose: Dose) -> None:
         if not _holds(dose, old, p):
             return
         p.dose_facts[dose.event_id] = dose
+        if p.packing is not None:
+            p.packing.doses.clear()
         p.news.append((dose, old))
         if old.given and old.systemic:
             left = [other for other in _doses_at(p, old.drug, old.at) if other.event_id != old.event_id]

@@ -12,7 +12,7 @@ import msgspec
 
 from monitor.plan import DIALYSIS, HIV, ODD, PERSON, TRANSPLANT, Plan
 from monitor.times import ALWAYS, NEVER, Time, age_span
-from monitor.types import Act, Dose, Episode, Fact, Fold, Lab, Pending, Person, Rule
+from monitor.types import Act, Dose, Episode, Fact, Fold, Lab, Pending, Person, Rule, Saying
 
 
 class Series(msgspec.Struct, gc=False, eq=False):
@@ -103,8 +103,25 @@ class TherapyState(msgspec.Struct, gc=False, frozen=True):
     courses: frozenset[Course]
 
 
+class Packing(msgspec.Struct, gc=False, eq=False):
+    """What of a patient's bytes is done already (monitor/state.py).
+
+    Texts by their number, sealed rows of facts, and rows that this ruleset cannot read, kept for one that can.
+    """
+
+    strings: dict[str, int] = {}
+    labs: list[bytes] = []
+    doses: list[bytes] = []
+    unread_labs: list[bytes] = []
+    unread_doses: list[bytes] = []
+
+
 class Patient:
-    """One patient: the facts, what was judged of them so far, and what waits."""
+    """One patient: the facts, what was judged of them so far, and what waits.
+
+    `kept_from`: what happened before is frozen and its facts may be gone. `outbox`: changes said and not yet known to
+    be sent. `sayings`: what was said under rules that are not in force for the patient now.
+    """
 
     __slots__ = (
         "acted",
@@ -126,6 +143,7 @@ class Patient:
         "id",
         "inbox",
         "judging",
+        "kept_from",
         "lab_facts",
         "lab_groups",
         "listen",
@@ -133,12 +151,16 @@ class Patient:
         "news",
         "not_given",
         "odd",
+        "outbox",
+        "packing",
         "people",
         "plan",
         "present",
+        "prune_at",
         "readings",
         "recipient",
         "restate",
+        "sayings",
         "series",
         "sex",
         "suspects",
@@ -154,6 +176,11 @@ class Patient:
         self.id = patient_id
         self.clock: Time = ALWAYS
         self.inbox: list[Pending] = []
+        self.kept_from: Time = ALWAYS
+        self.prune_at: Time = ALWAYS
+        self.outbox: list[bytes] = []
+        self.sayings: list[Saying] = []
+        self.packing: Packing | None = None
         self.lab_facts: dict[str, Lab] = {}
         self.dose_facts: dict[str, Dose] = {}
         self.people: dict[str, Person] = {}

@@ -45,7 +45,7 @@ def reconcile(p: Patient, fold: Fold, now: Time, out: list[Change]) -> Time:
     p.judging = fold
     said = fold.said
     current: dict[Key, Episode] = {(episode.drug, episode.onset): episode for episode in fold.episodes}
-    gone = [key for key, last in said.items() if last.state != "retracted" and key not in current]
+    gone = [key for key, last in said.items() if last.state != "retracted" and not last.aside and key not in current]
     for key in gone:
         _retract(p, fold, key, now, out)
     alarm = NEVER
@@ -58,7 +58,7 @@ def reconcile(p: Patient, fold: Fold, now: Time, out: list[Change]) -> Time:
                 last = said[key]
             if last.state != "resolved":
                 _close(p, fold, episode, "resolved", now, out)
-            elif last.severity != fold.rule.severities[episode.steps[-1][1]]:
+            elif not last.aside and last.severity != fold.rule.severities[episode.steps[-1][1]]:
                 _close(p, fold, episode, "updated", now, out)
             continue
         stands = standing(p, fold, episode, now)
@@ -67,7 +67,7 @@ def reconcile(p: Patient, fold: Fold, now: Time, out: list[Change]) -> Time:
             nearest = min(gone, key=lambda old: abs(old[1] - key[1]), default=None)
             _say(p, fold, episode, "raised", stands, now, out, nearest)
         elif last.state == "resolved":
-            _say(p, fold, episode, "reopened", stands, now, out)
+            _say(p, fold, episode, "reopened" if last.seq else "raised", stands, now, out)
         elif stands.state != last.state:
             status = _BY_ACT.get(stands.state) or ("updated" if stands.worse else "reopened")
             _say(p, fold, episode, status, stands, now, out)
@@ -188,7 +188,7 @@ def _next(fold: Fold, episode: Episode, state: str, level: int, severity: str) -
         last = fold.said[key] = Said(1, state, level, severity, "")
     else:
         last.seq += 1
-        last.state, last.level, last.severity = state, level, severity
+        last.state, last.level, last.severity, last.aside = state, level, severity, False
     return last
 
 

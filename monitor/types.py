@@ -75,7 +75,7 @@ class Dose(msgspec.Struct, gc=False):
     given: bool
 
 
-class Person(msgspec.Struct, gc=False):
+class Person(msgspec.Struct, array_like=True, gc=False):
     """What one patient event says; None for what it leaves open."""
 
     event_id: str
@@ -90,7 +90,7 @@ class Person(msgspec.Struct, gc=False):
     hiv: bool | None
 
 
-class Act(msgspec.Struct, gc=False):
+class Act(msgspec.Struct, array_like=True, gc=False):
     """What a pharmacist did about an alert."""
 
     event_id: str
@@ -195,14 +195,26 @@ class Fold(msgspec.Struct, eq=False):
     waits: dict[Time, Time] = {}
 
 
-class Said(msgspec.Struct):
-    """What was last said of one alert, enough to say the next thing rightly."""
+class Said(msgspec.Struct, array_like=True):
+    """What was last said of one alert, enough to say the next thing rightly. `aside`: by another ruleset, and over."""
 
     seq: int
     state: str
     level: Level
     severity: str
     title: str
+    aside: bool = False
+
+
+class Saying(msgspec.Struct, array_like=True):
+    """What was said of one alert, with the names of the rule that said it and of the episode: as state keeps it."""
+
+    code: str
+    drug: str | None
+    subject: str | None
+    named: str | None
+    onset: Time
+    said: Said
 
 
 # Alerts out ------------------------------------------------------------------------------------------------------
