@@ -30,16 +30,14 @@ def prune(p: Patient) -> None:
     horizon = p.clock - p.plan.keep
     if _oldest(p) >= horizon:
         return
-    if _newest(p) < horizon:
-        since = cut = horizon
-    else:
-        since = _unspanned(p, horizon)
-        cut = since - p.plan.baseline.median_to
+    since = _unspanned(p, horizon)
+    idle = _newest(p) < horizon == since
+    cut = horizon if idle else since - p.plan.baseline.median_to
     if since <= p.kept_from:
         return
     p.kept_from = since
     _forget_episodes(p, since)
-    _forget_results(p, cut)
+    _forget_results(p, cut, idle=idle)
     _forget_doses(p, cut)
     _forget_people(p, cut)
     if p.packing is not None:
@@ -97,12 +95,21 @@ def _forget_episodes(p: Patient, since: Time) -> None:
     p.acts = {key: act for key, act in p.acts.items() if act.recorded >= since or act.alert_id in known}
 
 
-def _forget_results(p: Patient, cut: Time) -> None:
-    p.lab_facts = {key: lab for key, lab in p.lab_facts.items() if _reaches(lab, cut)}
+def _forget_results(p: Patient, cut: Time, *, idle: bool) -> None:
+    """Of what is older than the cut the last of each code and unit stays, unless the patient is idle.
+
+    Rules ask for the latest result, and for two in a row, of whatever age.
+    """
+    last: set[str] = set()
     for column in (*p.series, *p.odd.values()):
         if column is not None:
             old = bisect_left(column.t, cut)
-            del column.t[:old], column.v[:old], column.x[:old]
+            kept = {} if idle else {(lab.loinc, lab.unit): i for i, lab in enumerate(column.x[:old])}
+            last.update(column.x[i].event_id for i in kept.values())
+            for i in reversed(range(old)):
+                if i not in kept.values():
+                    del column.t[i], column.v[i], column.x[i]
+    p.lab_facts = {key: lab for key, lab in p.lab_facts.items() if key in last or _reaches(lab, cut)}
     p.lab_groups = {key: labs for key, labs in p.lab_groups.items() if key[1] >= cut}
     del p.suspects[: bisect_left(p.suspects, cut)]
 
