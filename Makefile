@@ -1,0 +1,71 @@
+# Two commands do everything: `make run` and `make test`. Each makes .venv first.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+SHARED := ../shared
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help run test check bench deep lock clean
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+# Locked requirements, then the project itself. Debian may lack venv: then it is installed, where that is allowed.
+define install
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
+	[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv || { \
+		apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv --clear .venv; }
+	$(BIN)/pip install -q --require-hashes -r $(1)
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	touch $@
+endef
+
+.venv/run: requirements/run.txt pyproject.toml
+	$(call install,requirements/run.txt)
+
+.venv/dev: requirements/dev.txt pyproject.toml
+	$(call install,requirements/dev.txt)
+	touch .venv/run
+
+run: .venv/run ## Set up, and replay the sample log; where it is given, real hospital data too
+	$(BIN)/cmvigil replay seeds/logs/sample.ndjson
+	@if [ -d $(SHARED)/data/mimic-iv-demo-meds ]; then \
+		echo "MIMIC-IV demo, with acyclovir as a kidney-watched drug:"; \
+		$(BIN)/cmvigil replay $(SHARED)/data/mimic-iv-demo-meds --codes seeds/codes/mimic-iv-demo.toml \
+			--knowledge seeds/sites/acyclovir.toml; fi
+
+check: .venv/dev ## Format, lint, types, import contract and the fast tests (2 minutes at most)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n 2 -m "not slow and not live and not browser"
+
+test: .venv/dev ## Everything: what `check` runs, the slow and the live tests, and every branch of monitor/
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -m "not live and not browser"
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --fail-under=100
+	$(BIN)/pytest -q -m "live or browser"
+
+bench: .venv/dev ## Speed and memory, as ratios measured in one run
+	$(BIN)/python -m tests.benchmarks
+
+deep: .venv/dev ## Long searches: many more random histories, mutation of the rules, fuzzing of the readers
+	CMVIGIL_HISTORIES=5000 $(BIN)/pytest -q tests/differential tests/properties -n 2
+	$(BIN)/python -m tests.deep
+
+lock: ## Pin every requirement anew, with hashes (needs uv)
+	uv pip compile -q --universal --generate-hashes --no-header --extra meds --extra zstd \
+		-o requirements/run.txt pyproject.toml requirements/build.in
+	uv pip compile -q --universal --generate-hashes --no-header --all-extras \
+		-o requirements/dev.txt pyproject.toml requirements/build.in
+
+clean: ## Take away what was made
+	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
