@@ -164,6 +164,7 @@ def _set_due(p: Patient, fold: Fold, due: Time) -> None:
 def _step(p: Patient, fold: Fold, t: Time, level: Level) -> None:
     """Writes a change of level into the episodes."""
     last = fold.episodes[-1] if fold.episodes else None
+    fold.changed = min(fold.changed, max(len(fold.episodes) - 1, 0))
     if last is not None and last.end is None:
         if level > 0:
             last.steps.append((t, level))
@@ -188,6 +189,8 @@ def _cut(fold: Fold, since: Time) -> tuple[int, list[Episode]]:
         first -= 1
     old = episodes[first:]
     del episodes[first:]
+    fold.changed = min(fold.changed, first)
+    fold.lost |= dict.fromkeys((episode.drug, episode.onset) for episode in old)
     fold.level = 0
     for episode in old:
         if episode.onset >= since:

@@ -28,12 +28,13 @@ def prune(p: Patient) -> None:
     """Lets go of what no verdict can depend on any more. Called now and then; between calls nothing differs."""
     p.prune_at = p.clock + _EVERY
     horizon = p.clock - p.plan.keep
-    if _oldest(p) >= horizon:
+    oldest = _oldest(p)
+    if oldest >= horizon:
         return
     since = _unspanned(p, horizon)
-    idle = _newest(p) < horizon == since
+    idle = since == horizon and _newest(p) < horizon
     cut = horizon if idle else since - p.plan.baseline.median_to
-    if since <= p.kept_from:
+    if since <= p.kept_from or oldest >= cut:
         return
     p.kept_from = since
     _forget_episodes(p, since)
@@ -87,6 +88,8 @@ def _forget_episodes(p: Patient, since: Time) -> None:
     known: set[str] = set()
     for fold in p.folds.values():
         fold.episodes[:] = [one for one in fold.episodes if not frozen(p, one)]
+        fold.changed = len(fold.episodes)
+        fold.lost.clear()
         held = {(one.drug, one.onset) for one in fold.episodes}
         fold.said = {key: last for key, last in fold.said.items() if key in held or key[1] >= since}
         fold.notes = {reason: t for reason, t in fold.notes.items() if t >= since}

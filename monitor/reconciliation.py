@@ -44,8 +44,11 @@ def reconcile(p: Patient, fold: Fold, now: Time, out: list[Change]) -> Time:
     """
     p.judging = fold
     said = fold.said
-    current: dict[Key, Episode] = {(episode.drug, episode.onset): episode for episode in fold.episodes}
-    gone = [key for key, last in said.items() if last.state != "retracted" and not last.aside and key not in current]
+    episodes = fold.episodes[min(fold.changed, max(len(fold.episodes) - 1, 0)) :]
+    current: dict[Key, Episode] = {(episode.drug, episode.onset): episode for episode in episodes}
+    gone = [key for key in fold.lost if key not in current and _stands(said.get(key))]
+    fold.changed = len(fold.episodes)
+    fold.lost.clear()
     for key in gone:
         _retract(p, fold, key, now, out)
     alarm = NEVER
@@ -74,6 +77,11 @@ def reconcile(p: Patient, fold: Fold, now: Time, out: list[Change]) -> Time:
         elif stands.state == "open" and episode.steps[-1][1] != last.level:
             _say(p, fold, episode, "updated", stands, now, out)
     return alarm
+
+
+def _stands(last: Said | None) -> bool:
+    """Whether something was said of an alert that would have to be taken back."""
+    return last is not None and last.state != "retracted" and not last.aside
 
 
 def _say(

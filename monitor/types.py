@@ -180,7 +180,8 @@ class Fold(msgspec.Struct, eq=False):
     Facts at or before `frontier` may change what was judged; facts after it cannot. The episodes themselves are the
     checkpoints: cut off at any time, they are the memory that the fold had then. `due` is the next moment that time
     alone may change, as judged at `since`. `waits` are moments to be judged again when the clock has come that far,
-    `notes` what could not be judged and since when.
+    `notes` what could not be judged and since when. `changed`: how many episodes stand as they were last told of;
+    `lost`: those, by drug and onset, that were taken back since.
     """
 
     rule: Rule
@@ -193,6 +194,8 @@ class Fold(msgspec.Struct, eq=False):
     said: dict[tuple[str | None, Time], "Said"] = {}
     notes: dict[str, Time] = {}
     waits: dict[Time, Time] = {}
+    changed: int = 0
+    lost: dict[tuple[str | None, Time], None] = {}
 
 
 class Said(msgspec.Struct, array_like=True):

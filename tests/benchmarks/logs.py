@@ -102,6 +102,25 @@ def treated_patient(pid: str, rng: random.Random, days: int) -> Iterator[tuple[d
                 yield at, dose(pid, eid("A"), drug, 900, "mg", "oral", at, at, at + timedelta(minutes=3))
 
 
+def dense_patient(pid: str, facts: int) -> list[str]:
+    """One patient in intensive care on foscarnet: 25 facts a day, in order of recording."""
+    rng = random.Random(1)
+    rows = [(START - timedelta(days=30), person(pid, rng))]
+    for day in range(facts // 25 + 1):
+        for hour in (0, 12):
+            at = START + timedelta(days=day, hours=hour, minutes=rng.randrange(30))
+            fluid, end = at - timedelta(hours=1), at + timedelta(hours=2)
+            rows.append((fluid, dose(pid, f"F{len(rows)}", "sodium chloride", 1000, "mL", "iv", fluid, at, at)))
+            rows.append((end, dose(pid, f"A{len(rows)}", "foscarnet", 6000, "mg", "iv", at, end, end)))
+        for i in range(21):
+            code, unit, low, high = RESULTS[i % 10]
+            at = START + timedelta(days=day, hours=i, minutes=rng.randrange(60))
+            rows.append(
+                (at, lab(pid, f"L{len(rows)}", code, rng.uniform(low, high), unit, at, at + timedelta(minutes=50)))
+            )
+    return [line for _, line in sorted(rows)[:facts]]
+
+
 def treated_log(patients: int, days: int, seed: int = 1) -> bytes:
     """Every patient on therapy."""
     rng = random.Random(seed)
