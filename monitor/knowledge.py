@@ -71,7 +71,7 @@ PositiveDecimal = Annotated[Decimal, Field(gt=0)]
 class Entry(BaseModel):
     """Knowledge is closed: a key that nothing reads is an error, not a silent no-op."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True)
 
 
 class Sourced(Entry):

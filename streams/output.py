@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import IO, Final
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from monitor.reconciliation import Change
 from monitor.times import clock_text
@@ -40,8 +37,14 @@ def write_unjudged(unjudged: Iterable[Unjudged], path: Path) -> None:
             out.write(encode(one._asdict()) + b"\n")
 
 
-def print_table(changes: list[Change], console: Console) -> None:
-    """Every change as a row, and how many alerts there were of each code."""
+def print_table(changes: list[Change]) -> None:
+    """Every change as a row on the terminal, and how many alerts there were of each code."""
+    # Rich takes 60 ms to import: only where somebody looks.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console()
     table = Table(title="Alert changes in the order they were said", title_justify="left")
     for heading in ("Said at", "Patient", "Change", "Severity", "Code", "What"):
         table.add_column(heading, no_wrap=heading in ("Said at", "Change", "Severity"))

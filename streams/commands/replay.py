@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 from monitor.knowledge import KnowledgeError
 from streams.commands.common import OK, Unusable, open_rejects, progress_bar, reader_left, refuse, time_of
 from streams.knowledge_files import read_plan
@@ -50,7 +48,7 @@ def _write(replayed: Replayed, *, as_json: bool, unjudged_path: Path | None) -> 
     if as_json or not sys.stdout.isatty():
         write_ndjson(replayed.changes, sys.stdout.buffer)
     else:
-        print_table(replayed.changes, Console())
+        print_table(replayed.changes)
 
 
 def _count(log: Log, rejects: Rejects, replayed: Replayed, unjudged_path: Path | None) -> None:
