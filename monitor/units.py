@@ -51,7 +51,7 @@ def decimal_text(value: int) -> str:
 
 def rounded_text(value: Fraction | float, digits: int) -> str:
     """A computed number for a reader, to so many decimal places, halves away from zero."""
-    exact = Fraction(value) * 10**digits
-    size = (2 * abs(exact) + 1) // 2
-    text = decimal_text(int(size) * MILLION // 10**digits)
-    return f"-{text}" if exact < 0 and size else text
+    above, below = value.as_integer_ratio()
+    size = (2 * abs(above) * 10**digits + below) // (2 * below)
+    text = decimal_text(size * MILLION // 10**digits)
+    return f"-{text}" if above < 0 and size else text

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from monitor.at_dose import AtDose, last_dose
-from monitor.courses import INDUCTION
+from monitor.courses import INDUCTION, MAINTAINING, NO_PHASE
 from monitor.dosing import bands_near, size_text, sum_of_doses
 from monitor.knowledge import DrugName, Number, RuleData, Sourced, Span
 from monitor.patient import Patient
@@ -48,6 +48,11 @@ class Above(msgspec.Struct, gc=False, frozen=True):
     window_longer: Time
     critical_times: int
     spaced: Time
+    limits: dict[tuple[int, int], "Limit"]
+
+
+EITHER = -1
+"""Until a second dose shows the interval, a dose may be of either phase."""
 
 
 class Limit(NamedTuple):
@@ -76,7 +81,18 @@ def build_above(code: str, data: AboveData, plan: Plan) -> list[Rule]:
             data.window_longer.value,
             int(data.critical_times.value),
             data.spaced.value,
+            {},
         )
+        for band in course.renal.bands:
+            induction = [_limit(k, dose, every) for dose, every in band.induction]
+            maintenance = [_limit(k, dose, every) for dose, every in band.maintenance]
+            for phase, columns in (
+                (EITHER, induction + maintenance),
+                (INDUCTION, induction),
+                (MAINTAINING, maintenance),
+                (NO_PHASE, maintenance),
+            ):
+                k.limits[band.bound, phase] = max(columns, key=lambda limit: limit.amount)
         rules.append(
             Rule(
                 code,
@@ -106,14 +122,14 @@ def judge_above(k: Above, p: Patient, t: Time, level: Level) -> Verdict:
     if not isinstance(crcl, Clearance):
         p.note(f"clearance: {crcl}", t)
         return unchanged
-    found = _level_above(k, p, at, crcl.low), _level_above(k, p, at, crcl.high)
-    if found[0] is None:
+    found = _level_above(k, p, at, crcl.low)
+    if found is None:
         p.note("no body weight, or a dose of unknown amount", t)
         return unchanged
-    if found[0] != found[1]:
+    if crcl.low != crcl.high and found != _level_above(k, p, at, crcl.high):
         p.note("sex not known: the clearance lies in two bands", t)
         return unchanged
-    return (found[0], at.over) if found[0] > 0 else (GONE, NEVER)
+    return (found, at.over) if found > 0 else (GONE, NEVER)
 
 
 def _creatinine_now(p: Patient, t: Time) -> bool:
@@ -135,9 +151,13 @@ def _level_above(k: Above, p: Patient, at: AtDose, crcl: int) -> Level | None:
     if not bands:
         # Tablets are not for this kidney at all; an infusion below its last band has a rule of its own.
         return CRITICAL if k.renal.tablet is not None else GONE
-    levels = [_level_in(k, p, at, band) for band in bands]
-    known = [level for level in levels if level is not None]
-    return min(known) if len(known) == len(levels) else None
+    least = CRITICAL
+    for band in bands:
+        level = _level_in(k, p, at, band)
+        if level is None or level == GONE:
+            return level
+        least = min(least, level)
+    return least
 
 
 def _level_in(k: Above, p: Patient, at: AtDose, band: BandInfo) -> Level | None:
@@ -177,13 +197,7 @@ def _single_tablets(k: Above, times: list[Time], sizes: list[int | None]) -> boo
 
 def permitted(k: Above, at: AtDose, band: BandInfo) -> Limit:
     """The most that a band permits: by the course's phase, or by either phase until a second dose."""
-    induction = [_limit(k, dose, every) for dose, every in band.induction]
-    maintenance = [_limit(k, dose, every) for dose, every in band.maintenance]
-    if at.state.count == 1:
-        columns = induction + maintenance
-    else:
-        columns = induction if at.state.phase == INDUCTION else maintenance
-    return max(columns, key=lambda limit: limit.amount)
+    return k.limits[band.bound, EITHER if at.state.count == 1 else at.state.phase]
 
 
 def _limit(k: Above, dose: int, every: Time) -> Limit:
@@ -266,6 +280,7 @@ class Below(msgspec.Struct, gc=False, frozen=True):
     share: Fraction
     quantifiable_within: Time
     induction_share: Fraction
+    limits: dict[tuple[int, int], Fraction]
 
 
 def build_below(code: str, data: BelowData, plan: Plan) -> list[Rule]:
@@ -286,7 +301,11 @@ def build_below(code: str, data: BelowData, plan: Plan) -> list[Rule]:
             Fraction(data.share.value),
             data.quantifiable_within.value,
             Fraction(part) / Fraction(whole) if name == data.preemptive_share.drug else Fraction(1),
+            {},
         )
+        for band in course.renal.bands:
+            for phase in (INDUCTION, MAINTAINING):
+                k.limits[band.bound, phase] = k.share * _least(k, band, phase)
         rules.append(
             Rule(
                 code,
@@ -325,12 +344,19 @@ def judge_below(k: Below, p: Patient, t: Time, level: Level) -> Verdict:
     if total is None:
         p.note("no body weight, or a dose of unknown amount", t)
         return unchanged
-    least = [expected(k, p, at, one, window) for one in (crcl.low, crcl.high)]
-    too_little = [one is not None and total < k.share * one for one in least]
-    if too_little[0] != too_little[1]:
+    too_little = _is_too_little(k, p, at, crcl.low, total)
+    if crcl.low != crcl.high and too_little != _is_too_little(k, p, at, crcl.high, total):
         p.note("sex not known: the clearance lies in two bands", t)
         return unchanged
-    return (1, at.over) if too_little[0] else (GONE, NEVER)
+    return (1, at.over) if too_little else (GONE, NEVER)
+
+
+def _is_too_little(k: Below, p: Patient, at: AtDose, crcl: int, total: int) -> bool:
+    band = _band_below(k, p, crcl)
+    if band is None:
+        return False
+    limit = k.limits[band.bound, at.state.phase]
+    return total * limit.denominator < limit.numerator
 
 
 def _window(k: Below, at: AtDose) -> Time:
@@ -347,19 +373,20 @@ def _one_phase(at: AtDose, since: Time) -> bool:
     return True
 
 
-def expected(k: Below, p: Patient, at: AtDose, crcl: int, window: Time) -> Fraction | None:
-    """The least that the label asks for in a window at a clearance; None below its last band.
-
-    A clearance less than a tenth above a band's bound counts as the band below it.
-    """
+def _band_below(k: Below, p: Patient, crcl: int) -> BandInfo | None:
+    """A clearance less than a tenth above a band's bound counts as the band below it."""
     near = 100 + p.plan.renal.near_hundredths
-    band = next((band for band in k.renal.bands if crcl * 100 >= band.bound * near), None)
-    if band is None:
-        return None
-    induction = at.state.phase == INDUCTION
-    columns = band.induction if induction else band.maintenance
-    least = min(Fraction(dose * window, every) for dose, every in columns)
-    return least * k.induction_share if induction else least
+    for band in k.renal.bands:
+        if crcl * 100 >= band.bound * near:
+            return band
+    return None
+
+
+def _least(k: Below, band: BandInfo, phase: int) -> Fraction:
+    """The least that the label asks for in the phase's window."""
+    if phase == INDUCTION:
+        return min(Fraction(dose * k.window, every) for dose, every in band.induction) * k.induction_share
+    return min(Fraction(dose * k.window_maintenance, every) for dose, every in band.maintenance)
 
 
 def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
@@ -370,8 +397,9 @@ def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> 
     window = _window(k, at)
     crcl = _clearance(k.renal, p, at, t)
     assert isinstance(crcl, Clearance)
-    least = expected(k, p, at, crcl.high, window)
-    assert least is not None
+    band = _band_below(k, p, crcl.high)
+    assert band is not None
+    least = _least(k, band, at.state.phase)
     total = sum_of_doses(at.given, at.i, t - window - 1) or 0
     unit = "mg/kg" if _per_kg(p, k.drug) else "mg"
     share = rounded_text(total * 100 / least, 0)

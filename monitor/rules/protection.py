@@ -119,14 +119,15 @@ def needed(k: Hydration, at: AtDose) -> int:
     return k.needed_above if large or at.state.count == 1 else k.needed
 
 
-def volume(k: Hydration, p: Patient, at: AtDose) -> Fraction:
+def volume(k: Hydration, p: Patient, at: AtDose) -> Fraction | int:
     """The fluid given in the window, by its share of time, in millionths of mL."""
     start, end = _window(k, p, at)
-    total = Fraction(0)
+    total: Fraction | int = 0
     for fluid in k.fluids:
         given = p.given.get(fluid)
         if given is not None:
-            total += sum((_share(p, dose, start, end) for dose in _fluids(p, given, start, end)), Fraction(0))
+            for dose in _fluids(p, given, start, end):
+                total += _share(p, dose, start, end)
     return total
 
 
@@ -147,17 +148,17 @@ def _fluids(p: Patient, given: Given, start: Time, end: Time) -> list[Dose]:
     return found
 
 
-def _share(p: Patient, dose: Dose, start: Time, end: Time) -> Fraction:
+def _share(p: Patient, dose: Dose, start: Time, end: Time) -> Fraction | int:
     if dose.value is None or dose.route not in (None, "iv"):
-        return Fraction(0)
+        return 0
     _, kind, factor = p.plan.dose_units[dose.unit]
     if kind != "volume":
-        return Fraction(0)
-    size = Fraction(dose.value * factor, MILLION)
-    if dose.end <= dose.at:
-        return size if start <= dose.at <= end else Fraction(0)
+        return 0
+    size = dose.value * factor // MILLION
+    if start <= dose.at and dose.end <= end:
+        return size
     overlap = min(dose.end, end) - max(dose.at, start)
-    return size * overlap / (dose.end - dose.at) if overlap > 0 else Fraction(0)
+    return Fraction(size * overlap, dose.end - dose.at) if overlap > 0 else 0
 
 
 def say_hydration(k: Hydration, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
@@ -165,7 +166,7 @@ def say_hydration(k: Hydration, p: Patient, t: Time, level: Level, episode: Epis
     at = last_dose(p, k.drug, t)
     assert at is not None
     start, end = _window(k, p, at)
-    found, least = rounded_text(volume(k, p, at) / MILLION, 0), decimal_text(needed(k, at))
+    found, least = rounded_text(Fraction(volume(k, p, at), MILLION), 0), decimal_text(needed(k, at))
     name = p.plan.drugs[k.drug].name.capitalize()
     fluids = ", ".join(p.plan.drugs[fluid].name for fluid in k.fluids)
     first = ", before the first dose" if at.state.count == 1 and k.small_up_to is not None else ""
