@@ -7,6 +7,7 @@ may differ (`touch`); nothing is judged here.
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -76,6 +77,18 @@ class Baseline(msgspec.Struct, gc=False, frozen=True):
     labs: tuple[Lab, ...]
 
 
+class Clearance(NamedTuple):
+    """A clearance in millionths of mL/min or mL/min/kg, rounded down.
+
+    `low` and `high` differ only where the sex is not known as female or male: by the factor for women and without it.
+    """
+
+    low: int
+    high: int
+    creatinine: Lab
+    weight: Lab | None
+
+
 class Reading(msgspec.Struct, gc=False):
     """A viral load as the virus rules read it, with the joined therapy as it stood then (monitor/virology.py)."""
 
@@ -131,6 +144,7 @@ class Patient:
         "baseline_until",
         "baselines",
         "birth",
+        "clearances",
         "clock",
         "dialysis",
         "dirty",
@@ -194,6 +208,7 @@ class Patient:
         self.not_given: dict[int, list[tuple[Time, str]]] = {}
         self.dose_groups: dict[tuple[int, Time], list[Dose]] = {}
         self.birth: Time | None = None
+        self.clearances: dict[bool, tuple[tuple[Lab, Lab | None, int, str | None], Clearance]] = {}
         self.age: tuple[Time, Time, int] = (NEVER, ALWAYS, 0)
         self.sex: str | None = None
         self.donor: str | None = None

@@ -5,25 +5,12 @@ an eGFR in mL/min/1.73 m2. Sources: Cockcroft and Gault 1976; the labels' dosing
 """
 
 from fractions import Fraction
-from typing import NamedTuple
 
-from monitor.patient import Patient, Series
+from monitor.patient import Clearance, Patient, Series
 from monitor.times import Time
 from monitor.types import EQUAL, Lab
 from monitor.units import MILLION, rounded_text
 from monitor.wording import aged
-
-
-class Clearance(NamedTuple):
-    """A clearance in millionths of mL/min or mL/min/kg, rounded down.
-
-    `low` and `high` differ only where the sex is not known as female or male: by the factor for women and without it.
-    """
-
-    low: int
-    high: int
-    creatinine: Lab
-    weight: Lab | None
 
 
 def weight_at(p: Patient, t: Time) -> Lab | None:
@@ -60,14 +47,26 @@ def clearance(p: Patient, t: Time, per_kg: bool, creatinine_age: Time) -> Cleara
     creatinine = _recent(p.series[p.plan.creatinine], t, creatinine_age)
     if creatinine is None or creatinine.canon <= 0:
         return "no recent creatinine"
-    # Both numerator and denominator are whole numbers; millionths of the clearance are their quotient, rounded down.
-    size = (constants.age_term - age) * p.plan.mg_per_dl * MILLION * MILLION
-    below = constants.divisor * creatinine.canon
     weight = None
     if not per_kg:
         weight = weight_at(p, t)
         if weight is None:
             return "no body weight within 90 d"
+    key = (creatinine, weight, age, p.sex)
+    known = p.clearances.get(per_kg)
+    if known is not None and known[0] == key:
+        return known[1]
+    found = _cockcroft_gault(p, age, creatinine, weight)
+    p.clearances[per_kg] = key, found
+    return found
+
+
+def _cockcroft_gault(p: Patient, age: int, creatinine: Lab, weight: Lab | None) -> Clearance:
+    constants = p.plan.renal
+    # Both numerator and denominator are whole numbers; millionths of the clearance are their quotient, rounded down.
+    size = (constants.age_term - age) * p.plan.mg_per_dl * MILLION * MILLION
+    below = constants.divisor * creatinine.canon
+    if weight is not None:
         size *= weight.canon
         below *= MILLION * p.plan.kilogram
     high = size // below

@@ -63,13 +63,13 @@ def parse_date(text: str) -> Time:
 
 def iso(at: Time) -> str:
     """A time as the contract writes it: UTC with `Z`, a fraction only where there is one."""
-    text = (_EPOCH + at * MICROSECOND).isoformat()
+    text = (_EPOCH + timedelta(microseconds=at)).isoformat()
     return text[:-6] + "Z"
 
 
 def clock_text(at: Time) -> str:
     """A time for a reader: `2026-03-04 08:00 UTC`."""
-    return (_EPOCH + at * MICROSECOND).strftime("%Y-%m-%d %H:%M UTC")
+    return (_EPOCH + timedelta(microseconds=at)).isoformat(" ", "minutes")[:16] + " UTC"
 
 
 def parse_duration(text: str) -> int:

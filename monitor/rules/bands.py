@@ -14,9 +14,9 @@ from monitor.at_dose import AtDose, last_dose
 from monitor.courses import INDUCTION, MAINTAINING, NO_PHASE
 from monitor.dosing import bands_near, size_text, sum_of_doses
 from monitor.knowledge import DrugName, Number, RuleData, Sourced, Span
-from monitor.patient import Patient
+from monitor.patient import Clearance, Patient
 from monitor.plan import DIALYSIS, INTENT_TREATMENT, PERSON, BandInfo, Kind, Plan, RenalInfo
-from monitor.renal import Clearance, clearance, clearance_text
+from monitor.renal import clearance, clearance_text
 from monitor.times import DAY, HOUR, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Dose, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.units import MILLION, parse_quantity, rounded_text

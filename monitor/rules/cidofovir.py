@@ -10,9 +10,9 @@ from monitor.at_dose import AtDose, last_dose, waits_for_charting
 from monitor.baseline import course_baseline
 from monitor.dosing import size_text
 from monitor.knowledge import Amount, AnalyteName, Dosage, DrugName, Number, RuleData, Span
-from monitor.patient import Baseline, Patient
+from monitor.patient import Baseline, Clearance, Patient
 from monitor.plan import DIALYSIS, PERSON, TRANSPLANT, Amounts, Kind, Plan
-from monitor.renal import Clearance, clearance, clearance_text
+from monitor.renal import clearance, clearance_text
 from monitor.times import NEVER, Time, clock_text, duration_text
 from monitor.types import AT_LEAST, EQUAL, GONE, MORE, OVER, YIELDED, Dose, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.units import MILLION, millionths, rounded_text

@@ -11,9 +11,9 @@ import msgspec
 from monitor.at_dose import AtDose, last_dose
 from monitor.dosing import doses_of, size_text
 from monitor.knowledge import Dosage, DrugName, Number, RuleData
-from monitor.patient import Patient
+from monitor.patient import Clearance, Patient
 from monitor.plan import DIALYSIS, PERSON, Kind, Plan
-from monitor.renal import Clearance, clearance, clearance_text
+from monitor.renal import clearance, clearance_text
 from monitor.times import MINUTE, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Episode, Level, Rule, Verdict, Words
 from monitor.units import MILLION, millionths, rounded_text
