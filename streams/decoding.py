@@ -1,4 +1,8 @@
-"""From lines to events: whole blocks at once where all is well, line by line where something is not."""
+"""From bytes to events: whole blocks at once where all is well, line by line where something is not.
+
+The format is told from the content: an object with a `resourceType` is FHIR, any other is a native event; an array
+holds either.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
@@ -6,9 +10,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from monitor.events import Event, decoder, reason_of
+from monitor.plan import Plan
 
 Reject = Callable[[int | None, int | None, str, bytes], None]
 """Takes (line, entry, reason, bytes) of an input that is no event."""
+Pass = Callable[[str], None]
+"""Takes the type or code of a resource that no rule watches."""
 
 
 class Located(NamedTuple):
@@ -17,22 +24,30 @@ class Located(NamedTuple):
     event: Event
     line: int
     entry: int | None
-    data: bytes
+    data: bytes | msgspec.Raw
+
+
+class _Kind(msgspec.Struct, rename="camel", gc=False):
+    resource_type: msgspec.Raw | None = None
 
 
 _BLANK: Final = b" \t\r\n"
+_FHIR: Final = b'"resourceType"'
+_ERRORS: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
+_kind: Final = msgspec.json.Decoder(_Kind)
+_array: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def decode_block(data: bytes) -> list[Event] | None:
-    """All events of a block of lines, if every line is one; None if any is not."""
+    """All events of a block of lines, if every line is a native one; None if any is not."""
     try:
         events = decoder.decode_lines(data)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+    except _ERRORS:
         return None
     return events if len(events) == data.count(b"\n") + (not data.endswith(b"\n")) else None
 
 
-def decode_lines(data: bytes, first_line: int, reject: Reject) -> Iterator[Located]:
+def decode_lines(data: bytes, first_line: int, plan: Plan, reject: Reject, passed: Pass) -> Iterator[Located]:
     """The events of a block, one by one; what is none is handed to `reject`. Empty lines are no input."""
     lines = data.split(b"\n")
     if not lines[-1]:
@@ -41,9 +56,57 @@ def decode_lines(data: bytes, first_line: int, reject: Reject) -> Iterator[Locat
         text = line.strip(_BLANK)
         if not text:
             continue
+        yield from decode_document(text, number, plan, reject, passed, line.removesuffix(b"\r"))
+
+
+def decode_document(
+    text: bytes, line: int, plan: Plan, reject: Reject, passed: Pass, whole: bytes | None = None
+) -> Iterator[Located]:
+    """The events of one JSON document that begins at a line: an event, a FHIR resource, or an array of them."""
+    if text.startswith(b"["):
         try:
-            event = decoder.decode(text)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            reject(number, None, reason_of(error), line.removesuffix(b"\r"))
-            continue
-        yield Located(event, number, None, text)
+            parts = _array.decode(text)
+        except _ERRORS as error:
+            reject(line, None, reason_of(error), whole or text)
+            return
+        for index, part in enumerate(parts):
+            yield from _one(bytes(part), line, index, plan, reject, passed)
+    else:
+        yield from _one(text, line, None, plan, reject, passed, whole)
+
+
+def _one(
+    text: bytes, line: int, entry: int | None, plan: Plan, reject: Reject, passed: Pass, whole: bytes | None = None
+) -> Iterator[Located]:
+    if _FHIR in text and _is_fhir(text):
+        yield from _resource(text, line, entry, plan, reject, passed, whole)
+        return
+    try:
+        event = decoder.decode(text)
+    except _ERRORS as error:
+        reject(line, entry, reason_of(error), whole or text)
+        return
+    yield Located(event, line, entry, text)
+
+
+def _is_fhir(text: bytes) -> bool:
+    try:
+        return _kind.decode(text).resource_type is not None
+    except _ERRORS:
+        # No JSON either way; FHIR's reader says why.
+        return True
+
+
+def _resource(
+    text: bytes, line: int, entry: int | None, plan: Plan, reject: Reject, passed: Pass, whole: bytes | None
+) -> Iterator[Located]:
+    from streams.fhir import Found, Refused, read_resource  # noqa: PLC0415 - 15 ms that native logs need not wait
+
+    for finding in read_resource(text, plan):
+        place = entry if finding.entry is None else finding.entry
+        if isinstance(finding, Found):
+            yield Located(finding.event, line, place, finding.data)
+        elif isinstance(finding, Refused):
+            reject(line, place, finding.reason, whole or finding.data if place is None else finding.data)
+        else:
+            passed(finding.what)

@@ -42,10 +42,11 @@ from streams.fhir_types import (
 
 
 class Found(NamedTuple):
-    """An event, and the index in `Bundle.entry` (of the outermost Bundle) that it came from."""
+    """An event, the index in `Bundle.entry` (of the outermost Bundle) that it came from, and its resource's bytes."""
 
     event: Event
     entry: int | None
+    data: bytes | Raw
 
 
 class Refused(NamedTuple):
@@ -189,7 +190,7 @@ def _findings(item: _Item, scope: Scope, plan: Plan) -> Iterator[Finding]:
         yield Refused(entry, str(error), bytes(data))
         return
     for one in said:
-        yield Refused(entry, one.reason, bytes(data)) if isinstance(one, Fault) else Found(one, entry)
+        yield Refused(entry, one.reason, bytes(data)) if isinstance(one, Fault) else Found(one, entry, data)
     if not said:
         yield Passed(entry, _name(resource))
 
@@ -331,7 +332,7 @@ def _withdrawn(deletion: _Deletion, versions: dict[str, list[_Version]]) -> Iter
         yield Refused(deletion.entry, str(error), bytes(deletion.data))
         return
     for event in withdrawals:
-        yield Found(event, deletion.entry)
+        yield Found(event, deletion.entry, deletion.data)
     if not withdrawals:
         yield Passed(deletion.entry, kind)
 

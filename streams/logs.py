@@ -9,10 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, NamedTuple
 
+import msgspec
+
 BLOCK: Final = 1 << 20
 LINE_LIMIT: Final = 64 << 20
 """A longer line is no event: it is rejected without being held in memory."""
+DOCUMENT_LIMIT: Final = 256 << 20
+"""A larger log is never read as one document."""
 _KEPT: Final = 64 << 10
+_MARK: Final = b"\xef\xbb\xbf"
+_json: Final = msgspec.json.Decoder(msgspec.Raw)
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 
@@ -28,6 +34,13 @@ class Block(NamedTuple):
     first_line: int
 
 
+class Document(NamedTuple):
+    """A log that is one JSON document over several lines, and the line that it begins at."""
+
+    data: bytes
+    first_line: int
+
+
 class LongLine(NamedTuple):
     """A line over the limit: its first bytes, its size and its hash."""
 
@@ -37,15 +50,18 @@ class LongLine(NamedTuple):
     sha256: str
 
 
-def read_blocks(source: str, progress: Callable[[int], None] | None = None) -> Iterator[Block | LongLine]:
-    """The lines of a log, block by block. `-` is standard input.
+Piece = Block | Document | LongLine
+
+
+def read_pieces(source: str, progress: Callable[[int], None] | None = None) -> Iterator[Piece]:
+    """A log, block by block of lines, or whole where it is one document. `-` is standard input.
 
     Raises UnusableInput for what is missing, truncated or corrupt.
     """
     try:
         with _open(source) as raw:
             counted = _Counted(raw, progress)
-            yield from _lines(_decompressed(counted, source))
+            yield from _with_documents(_lines(_decompressed(counted, source)))
     except FileNotFoundError:
         raise UnusableInput(f"{source}: no such file") from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -140,8 +156,47 @@ class _Zstd(io.RawIOBase):
         return count
 
 
+def _with_documents(pieces: Iterator[Block | LongLine]) -> Iterator[Piece]:
+    """Joins the lines of a log that is one document: whose first line is not JSON, but all of it is."""
+    held: list[Block] = []
+    size = 0
+    for piece in pieces:
+        if isinstance(piece, LongLine) or not (held or _begins_a_document(piece.data)):
+            yield from held
+            yield piece
+            yield from pieces
+            return
+        held.append(piece)
+        size += len(piece.data)
+        if size > DOCUMENT_LIMIT:
+            break
+    else:
+        whole = b"".join(block.data for block in held)
+        if held and _is_json(whole):
+            yield Document(whole, 1)
+            return
+    yield from held
+    yield from pieces
+
+
+def _begins_a_document(data: bytes) -> bool:
+    """Whether the first line is a part of something, and the second is nothing whole either."""
+    lines = [line for line in data[: 4 * BLOCK].split(b"\n", 64) if line.strip()]
+    if len(lines) < 2 or lines[0].lstrip()[:1] not in (b"{", b"["):
+        return False
+    return not _is_json(lines[0]) and not (lines[1].lstrip()[:1] == b"{" and _is_json(lines[1]))
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        _json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
 def _lines(stream: IO[bytes]) -> Iterator[Block | LongLine]:
-    """Cuts a stream after line ends."""
+    """Cuts a stream after line ends. A byte order mark at its start is no part of it."""
     rest: list[bytes] = []
     held = 0
     line = 1
@@ -149,6 +204,8 @@ def _lines(stream: IO[bytes]) -> Iterator[Block | LongLine]:
         data = stream.read(BLOCK)
         if not data:
             break
+        if line == 1 and not rest:
+            data = data.removeprefix(_MARK)
         cut = data.rfind(b"\n") + 1
         if not cut:
             rest.append(data)

@@ -17,8 +17,8 @@ from monitor.plan import Plan
 from monitor.reconciliation import Change
 from monitor.times import ALWAYS, Time
 from monitor.types import Act, Dose, Fact, Person
-from streams.decoding import decode_block, decode_lines
-from streams.logs import Block, LongLine, read_blocks
+from streams.decoding import decode_block, decode_document, decode_lines
+from streams.logs import Block, LongLine, Piece, read_pieces
 from streams.rejects import Rejects
 
 
@@ -53,51 +53,93 @@ def read_log(
     plan: Plan, sources: Iterable[str], rejects: Rejects, progress: Callable[[int], None] | None = None
 ) -> Log:
     """Reads logs to their end. Raises UnusableInput where one cannot be read whole."""
-    gate = Gate(plan)
-    admit, read_lab, times = gate.admit, gate.lab, gate.times
-    kept: list[Fact] = []
-    patients: list[str] = []
-    awake: set[str] = set()
-    watched, cmv = plan.watched, plan.cmv
-    last = ALWAYS
-    count = unwatched = 0
-    fact: Fact | None
+    reader = _Reader(plan, rejects)
     for source in sources:
-        for block in read_blocks(source, progress):
-            gate.trim()
-            if isinstance(block, LongLine):
-                rejects.add_long(source, block.line, block.start, block.size, block.sha256)
-                continue
-            lines: list[bytes] = []
-            for number, event in _numbered(block, source, rejects):
-                try:
-                    if type(event) is LabEvent:
-                        fact = read_lab(event)
-                        wakes = fact is not None and fact.analyte == cmv
-                    else:
-                        fact = admit(event)
-                        wakes = _wakes(fact, watched)
-                except Rejected as error:
-                    lines = lines or block.data.split(b"\n")
-                    data = lines[number - block.first_line].removesuffix(b"\r")
-                    rejects.add(source, number, None, str(error), data)
-                    continue
-                count += 1
-                if fact is None:
-                    unwatched += 1
-                    recorded = times[event.recorded_at]
-                    last = max(last, recorded)
-                    continue
-                kept.append(fact)
-                patients.append(event.patient_id)
-                if wakes:
-                    awake.add(event.patient_id)
-    last = max(last, max(map(attrgetter("recorded"), kept), default=ALWAYS))
-    facts: dict[str, list[Fact]] = {patient_id: [] for patient_id in awake}
-    for patient_id, one in zip(patients, kept, strict=True):
-        if patient_id in awake:
-            facts[patient_id].append(one)
-    return Log(facts, last, count, unwatched)
+        for piece in read_pieces(source, progress):
+            reader.take(source, piece)
+    return reader.log()
+
+
+class _Reader:
+    """Gathers the facts of logs, piece by piece."""
+
+    def __init__(self, plan: Plan, rejects: Rejects) -> None:
+        self._plan = plan
+        self._rejects = rejects
+        self._gate = Gate(plan)
+        self._kept: list[Fact] = []
+        self._patients: list[str] = []
+        self._awake: set[str] = set()
+        self._last = ALWAYS
+        self._count = 0
+        self._unwatched = 0
+
+    def take(self, source: str, piece: Piece) -> None:
+        """Takes the events of a piece of a log, or rejects them aloud."""
+        self._gate.trim()
+        if isinstance(piece, LongLine):
+            self._rejects.add_long(source, piece.line, piece.start, piece.size, piece.sha256)
+            return
+        events = decode_block(piece.data) if isinstance(piece, Block) else None
+        if events is not None:
+            assert isinstance(piece, Block)
+            self._take_native(source, piece, events)
+            return
+
+        def reject(line: int | None, entry: int | None, reason: str, data: bytes) -> None:
+            self._rejects.add(source, line, entry, reason, data)
+
+        if isinstance(piece, Block):
+            located = decode_lines(piece.data, piece.first_line, self._plan, reject, self._pass)
+        else:
+            located = decode_document(piece.data, piece.first_line, self._plan, reject, self._pass)
+        for one in located:
+            try:
+                self._take(one.event)
+            except Rejected as error:
+                reject(one.line, one.entry, str(error), bytes(one.data))
+
+    def log(self) -> Log:
+        """All that was taken, by patient."""
+        last = max(self._last, max(map(attrgetter("recorded"), self._kept), default=ALWAYS))
+        facts: dict[str, list[Fact]] = {patient_id: [] for patient_id in sorted(self._awake)}
+        for patient_id, one in zip(self._patients, self._kept, strict=True):
+            if patient_id in self._awake:
+                facts[patient_id].append(one)
+        return Log(facts, last, self._count, self._unwatched)
+
+    def _pass(self, what: str) -> None:
+        self._count += 1
+        self._unwatched += 1
+
+    def _take_native(self, source: str, block: Block, events: list[Event]) -> None:
+        lines: list[bytes] = []
+        for number, event in enumerate(events):
+            try:
+                self._take(event)
+            except Rejected as error:
+                lines = lines or block.data.split(b"\n")
+                self._rejects.add(
+                    source, block.first_line + number, None, str(error), lines[number].removesuffix(b"\r")
+                )
+
+    def _take(self, event: Event) -> None:
+        fact: Fact | None
+        if type(event) is LabEvent:
+            fact = self._gate.lab(event)
+            wakes = fact is not None and fact.analyte == self._plan.cmv
+        else:
+            fact = self._gate.admit(event)
+            wakes = _wakes(fact, self._plan.watched)
+        self._count += 1
+        if fact is None:
+            self._unwatched += 1
+            self._last = max(self._last, self._gate.times[event.recorded_at])
+            return
+        self._kept.append(fact)
+        self._patients.append(event.patient_id)
+        if wakes:
+            self._awake.add(event.patient_id)
 
 
 def _wakes(fact: Fact | None, watched: frozenset[int]) -> bool:
@@ -105,17 +147,6 @@ def _wakes(fact: Fact | None, watched: frozenset[int]) -> bool:
     if isinstance(fact, Dose):
         return fact.drug in watched
     return isinstance(fact, Act) or (isinstance(fact, Person) and fact.transplant is not None)
-
-
-def _numbered(block: Block, source: str, rejects: Rejects) -> Iterable[tuple[int, Event]]:
-    events = decode_block(block.data)
-    if events is not None:
-        return enumerate(events, block.first_line)
-
-    def reject(line: int | None, entry: int | None, reason: str, data: bytes) -> None:
-        rejects.add(source, line, entry, reason, data)
-
-    return ((one.line, one.event) for one in decode_lines(block.data, block.first_line, reject))
 
 
 def judge_log(plan: Plan, log: Log, until: Time, progress: Callable[[int], None] | None = None) -> Replayed:

@@ -250,12 +250,13 @@ def version(resource: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_deletion_withdraws_the_versions_before_it() -> None:
     found = read(bundle(deletion(), version(observation()), kind="history"))
-    assert found == [
-        Found(event_of(observation()), 1),
-        Found(LabEvent("Observation/L1", "p1", "2026-03-05T08:00:00Z", CREATININE, status="entered-in-error"), 0),
+    assert [(one.event, one.entry) for one in found] == [
+        (event_of(observation()), 1),
+        (LabEvent("Observation/L1", "p1", "2026-03-05T08:00:00Z", CREATININE, status="entered-in-error"), 0),
     ]
     dose = deletion("MedicationAdministration/A1/_history/2", at=None)
-    assert read(bundle(administration(), dose))[1] == Found(
+    (_, withdrawn) = read(bundle(administration(), dose))
+    assert (withdrawn.event, withdrawn.entry) == (
         AdministrationEvent("MedicationAdministration/A1", "p1", "2026-03-04T10:02:00Z", status="entered-in-error"),
         1,
     )
