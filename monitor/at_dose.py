@@ -5,7 +5,7 @@ from typing import NamedTuple
 from monitor.patient import DoseState, Given, Patient
 from monitor.plan import Plan
 from monitor.times import Time
-from monitor.types import Dose
+from monitor.types import GONE, Dose, Level
 
 
 class AtDose(NamedTuple):
@@ -29,6 +29,11 @@ def last_dose(p: Patient, drug: int, t: Time) -> AtDose | None:
     if t > state.course_until:
         return None
     return AtDose(given, i, given.x[i], state, given.t[i] == t, state.course_until + 1)
+
+
+def carried(at: AtDose, level: Level) -> Level:
+    """The level just before: an alert that ends with its course is not carried into a new one."""
+    return GONE if at.now and at.state.count == 1 else level
 
 
 def waits_for_charting(p: Patient, at: AtDose) -> bool:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from monitor.at_dose import AtDose, last_dose
+from monitor.at_dose import AtDose, carried, last_dose
 from monitor.courses import INDUCTION, MAINTAINING, NO_PHASE
 from monitor.dosing import bands_near, size_text, sum_of_doses
 from monitor.knowledge import DrugName, Number, RuleData, Sourced, Span
@@ -115,6 +115,7 @@ def judge_above(k: Above, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
     if not at.now and (t > at.state.current_until or not _creatinine_now(p, t)):
         return unchanged
@@ -328,6 +329,7 @@ def judge_below(k: Below, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
     if not at.now or at.state.intent != INTENT_TREATMENT:
         return unchanged

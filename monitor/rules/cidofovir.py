@@ -6,7 +6,7 @@ from functools import partial
 
 import msgspec
 
-from monitor.at_dose import AtDose, last_dose, waits_for_charting
+from monitor.at_dose import AtDose, carried, last_dose, waits_for_charting
 from monitor.baseline import course_baseline
 from monitor.dosing import size_text
 from monitor.knowledge import Amount, AnalyteName, Dosage, DrugName, Number, RuleData, Span
@@ -113,6 +113,7 @@ def judge_reduce(k: Rise, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     stop = p.latest_episode(STOP, t)
     if stop is not None and (stop.end is None or stop.end > t):
         return YIELDED, NEVER
@@ -127,6 +128,7 @@ def judge_stop(k: Rise, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     if level > 0:
         return level, at.over
     risen, lab, _ = _risen(k, p, at, t)
@@ -246,6 +248,7 @@ def judge_contraindicated(k: Contraindicated, p: Patient, t: Time, level: Level)
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     if not at.now:
         return (level, at.over) if level > 0 else (GONE, NEVER)
     reasons, unknown = _reasons(k, p, t)
@@ -355,6 +358,7 @@ def judge_predose(k: Predose, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
     if not at.now:
         return unchanged
@@ -456,6 +460,7 @@ def judge_dose(k: DoseNumbers, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     if not at.now:
         return (level, at.over) if level > 0 else (GONE, NEVER)
     if at.given.m[at.i] is None:

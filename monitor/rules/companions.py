@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from monitor.at_dose import AtDose, doses_named, last_dose
+from monitor.at_dose import AtDose, carried, doses_named, last_dose
 from monitor.dosing import sum_of_doses
 from monitor.knowledge import Dosage, DrugName, RuleData, Span
 from monitor.patient import Patient
@@ -87,6 +87,7 @@ def judge_letermovir(k: Letermovir, p: Patient, t: Time, level: Level) -> Verdic
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
     if not at.now:
         return unchanged
@@ -185,6 +186,7 @@ def judge_inducer(k: Inducer, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     ends = min(at.over, _inducers_end(k, p, t))
     unchanged = (level, ends) if level > 0 and t < ends else (OVER, NEVER)
     if not at.now:

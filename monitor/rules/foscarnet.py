@@ -8,7 +8,7 @@ from functools import partial
 
 import msgspec
 
-from monitor.at_dose import AtDose, last_dose
+from monitor.at_dose import AtDose, carried, last_dose
 from monitor.dosing import doses_of, size_text
 from monitor.knowledge import Dosage, DrugName, Number, RuleData
 from monitor.patient import Clearance, Patient
@@ -62,6 +62,7 @@ def judge_renal_stop(k: RenalStop, p: Patient, t: Time, level: Level) -> Verdict
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
     if level <= 0 and t > at.state.current_until:
         return unchanged
@@ -138,6 +139,7 @@ def judge_rate(k: Rate, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
     if not at.now:
         return unchanged

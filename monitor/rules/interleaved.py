@@ -65,9 +65,15 @@ def judge(k: Interleaved, p: Patient, t: Time, level: Level) -> Verdict:
     ends = _ends(k, p, t)
     if t > ends:
         return OVER, NEVER
-    if level > 0:
+    if level > 0 and not _begins(k, p, t):
         return level, ends + 1
     return (1, ends + 1) if _three(k, p, t) else (GONE, NEVER)
+
+
+def _begins(k: Interleaved, p: Patient, t: Time) -> bool:
+    """Whether a course of either drug begins at `t`: another one has ended."""
+    states = (p.state(drug, t) for drug in (k.drug, *k.others))
+    return any(state is not None and state.start == t for state in states)
 
 
 def _ends(k: Interleaved, p: Patient, t: Time) -> Time:

@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 
-from monitor.at_dose import AtDose, doses_named, last_dose, waits_for_charting
+from monitor.at_dose import AtDose, carried, doses_named, last_dose, waits_for_charting
 from monitor.dosing import doses_of, size_text
 from monitor.knowledge import Dosage, DrugName, Entry, RuleData, Span
 from monitor.patient import Given, Patient
@@ -100,6 +100,7 @@ def judge_hydration(k: Hydration, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
     if not at.now or at.dose.route not in (None, "iv"):
         return unchanged
@@ -238,6 +239,7 @@ def judge_probenecid(k: Probenecid, p: Patient, t: Time, level: Level) -> Verdic
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
+    level = carried(at, level)
     unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
     if not at.now or at.dose.route not in (None, "iv"):
         return unchanged
