@@ -12,7 +12,7 @@ import msgspec
 
 from monitor.at_dose import AtDose, carried, last_dose
 from monitor.courses import INDUCTION, MAINTAINING, NO_PHASE
-from monitor.dosing import bands_near, size_text, sum_of_doses
+from monitor.dosing import band_at, bands_near, size_text, sum_of_doses
 from monitor.knowledge import DrugName, Number, RuleData, Sourced, Span
 from monitor.patient import Clearance, Patient
 from monitor.plan import DIALYSIS, INTENT_TREATMENT, PERSON, BandInfo, Kind, Plan, RenalInfo
@@ -148,10 +148,13 @@ def _clearance(renal: RenalInfo, p: Patient, at: AtDose, t: Time) -> Clearance |
 
 def _level_above(k: Above, p: Patient, at: AtDose, crcl: int) -> Level | None:
     """The level at one clearance; None where a dose of the window is of unknown size."""
+    if k.renal.tablet is None and band_at(k.renal, crcl) is None:
+        # An infusion below its last band has a rule of its own.
+        return GONE
     bands = bands_near(k.renal, crcl, p.plan.renal.near_hundredths)
     if not bands:
-        # Tablets are not for this kidney at all; an infusion below its last band has a rule of its own.
-        return CRITICAL if k.renal.tablet is not None else GONE
+        # Tablets are not for this kidney at all.
+        return CRITICAL
     least = CRITICAL
     for band in bands:
         level = _level_in(k, p, at, band)

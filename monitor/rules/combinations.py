@@ -4,7 +4,6 @@ A combination begins with the dose that makes the drugs meet, and is over when o
 Numbers: `rules.nephrotoxic-combination`, `rules.interaction`.
 """
 
-from collections.abc import Iterable
 from functools import partial
 from typing import Literal
 
@@ -242,11 +241,11 @@ def judge_qt(k: Qt, p: Patient, t: Time, level: Level) -> Verdict:
     met, due = judge(k.meeting, p, t, level)
     if met <= 0:
         return met, due
-    span = k.meeting.over_after if level == SPEAKS_LOUDER else k.meeting.within
-    until = [at + k.labs_within for at in (lab.at for lab in _low_labs(k, p, t))]
-    others = sorted((dose.at for dose in _others(k, p, t, span)), reverse=True)
-    if len(others) >= k.several:
-        until.append(others[k.several - 1] + k.meeting.over_after)
+    until = [lab.at + k.labs_within for lab in _low_labs(k, p, t)]
+    others = sorted((over for _, over in _others(k, p, t)), reverse=True)
+    # With its own drug so many are together.
+    if len(others) >= k.several - 1:
+        until.append(others[k.several - 2])
     if not until:
         return SPEAKS, due
     return SPEAKS_LOUDER, min(due, max(until) + 1)
@@ -262,10 +261,31 @@ def _low_labs(k: Qt, p: Patient, t: Time) -> list[Lab]:
     return found
 
 
-def _others(k: Qt, p: Patient, t: Time, span: Time) -> Iterable[Dose]:
-    """The last dose of each such drug given within a time."""
-    doses = (last_given(k.meeting, p, drug, t) for drug in k.others)
-    return [dose for dose in doses if dose is not None and t - dose.at <= span]
+def _others(k: Qt, p: Patient, t: Time) -> list[tuple[Dose, Time]]:
+    """The other such drugs in a meeting of their own at `t`: the last dose, and when that meeting is over."""
+    found = []
+    antiviral, own = k.meeting.drugs
+    for drug in k.others:
+        dose = last_given(k.meeting, p, drug, t) if drug != own else None
+        if dose is not None:
+            over = _together_until(k.meeting, p, (antiviral, drug), t)
+            if over is not None:
+                found.append((dose, over))
+    return found
+
+
+def _together_until(k: Meeting, p: Patient, drugs: tuple[int, int], t: Time) -> Time | None:
+    """Until when two drugs that have met stand together, by the doses up to `t`; None if they do not."""
+    at, over = t, None
+    while True:
+        lasts = [given.t[i] for drug in drugs if (given := p.given.get(drug)) and (i := given.last(at)) >= 0]
+        if len(lasts) < len(drugs) or t > min(lasts) + k.over_after:
+            return None
+        earliest, newest = min(lasts), max(lasts)
+        over = earliest + k.over_after if over is None else over
+        if newest - earliest <= k.within:
+            return over
+        t, at = newest, newest - 1
 
 
 def say_qt(k: Qt, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
@@ -273,12 +293,7 @@ def say_qt(k: Qt, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     words = say(k.meeting, p, t, level, episode)
     labs = _low_labs(k, p, t)
     worse = [dated(p, lab) for lab in labs]
-    own = k.meeting.drugs[1]
-    worse += [
-        f"also {dose_text(p, dose)} on {clock_text(dose.at)}"
-        for dose in _others(k, p, t, k.meeting.over_after)
-        if dose.drug != own
-    ]
+    worse += [f"also {dose_text(p, dose)} on {clock_text(dose.at)}" for dose, _ in _others(k, p, t)]
     detail = words.detail + (f" Worse by: {'; '.join(worse)}." if worse and level == SPEAKS_LOUDER else "")
     advice = k.advice.get("warning" if level == SPEAKS_LOUDER else "info", "")
     return Words(words.title, detail, advice, (*words.facts, *labs))

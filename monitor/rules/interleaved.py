@@ -12,9 +12,9 @@ import msgspec
 
 from monitor.at_dose import doses_named
 from monitor.knowledge import DrugName, RuleData, Span
-from monitor.patient import Patient
+from monitor.patient import DoseState, Patient
 from monitor.plan import Kind, Plan
-from monitor.times import NEVER, Time, clock_text
+from monitor.times import ALWAYS, NEVER, Time, clock_text
 from monitor.types import GONE, OVER, Dose, Episode, Level, Rule, Verdict, Words
 from monitor.wording import dose_text
 
@@ -61,26 +61,31 @@ def build(code: str, data: InterleavedData, plan: Plan) -> list[Rule]:
 
 
 def judge(k: Interleaved, p: Patient, t: Time, level: Level) -> Verdict:
-    """Raised by the third of three interleaved doses; ended with either drug's course."""
-    ends = _ends(k, p, t)
-    if t > ends:
-        return OVER, NEVER
-    if level > 0 and not _begins(k, p, t):
-        return level, ends + 1
-    return (1, ends + 1) if _three(k, p, t) else (GONE, NEVER)
-
-
-def _begins(k: Interleaved, p: Patient, t: Time) -> bool:
-    """Whether a course of either drug begins at `t`: another one has ended."""
-    states = (p.state(drug, t) for drug in (k.drug, *k.others))
-    return any(state is not None and state.start == t for state in states)
-
-
-def _ends(k: Interleaved, p: Patient, t: Time) -> Time:
-    """When the first of the two courses is over; of several others the longest counts."""
+    """Holds while two courses go on of which one has a dose between two of the other's, more than a day apart."""
     own = p.state(k.drug, t)
-    others = [state.course_until for drug in k.others if (state := p.state(drug, t)) is not None]
-    return min(own.course_until, max(others)) if own is not None and others else t - 1
+    if own is None or t > own.course_until:
+        return OVER, NEVER
+    until = ALWAYS
+    for drug in k.others:
+        other = p.state(drug, t)
+        if other is not None and t <= other.course_until:
+            one, two = _span(p, k.drug, own, t), _span(p, drug, other, t)
+            if _crosses(k, one, two) or _crosses(k, two, one):
+                until = max(until, other.course_until)
+    return (1, min(own.course_until, until) + 1) if until != ALWAYS else (GONE, NEVER)
+
+
+def _span(p: Patient, drug: int, state: DoseState, t: Time) -> list[Time]:
+    """The times of a course's doses up to `t`."""
+    times = p.given[drug].t
+    return times[bisect_left(times, state.start) : bisect_right(times, t)]
+
+
+def _crosses(k: Interleaved, outer: list[Time], inner: list[Time]) -> bool:
+    """Whether a dose lies between the first and the last of the other course's."""
+    if outer[-1] - outer[0] <= k.outer:
+        return False
+    return bisect_right(inner, outer[0]) < bisect_left(inner, outer[-1])
 
 
 def _three(k: Interleaved, p: Patient, t: Time) -> tuple[Dose, Dose, Dose] | None:
