@@ -78,11 +78,13 @@ def going_on_until(p: Patient, therapy: TherapyState, t: Time) -> Time:
     until = ALWAYS
     for drug, start in joined.courses:
         given = p.given[drug]
-        i = given.last(t)
+        last = i = given.last(t)
         while i >= 0 and given.s[i].start > start:
             i -= 1
         if i >= 0 and given.s[i].start == start:
-            until = max(until, given.s[i].course_until)
+            # A dose of another intent begins a new course, and this one is over.
+            over = given.s[i].course_until if i == last else given.t[i + 1] - 1
+            until = max(until, min(over, given.s[i].course_until))
     return until
 
 

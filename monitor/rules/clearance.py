@@ -5,20 +5,29 @@ Numbers: `viral`, `rules.viral-clearance`, `rules.stop-criteria-met`, `rules.ste
 
 from bisect import bisect_left, bisect_right
 from functools import partial
+from itertools import takewhile
 from typing import NamedTuple
 
 import msgspec
 
 from monitor.at_dose import doses_named
-from monitor.courses import INDUCTION, MAINTAINING
+from monitor.courses import INDUCTION
 from monitor.knowledge import Amount, DrugName, Number, RuleData, Span
 from monitor.patient import Patient, Reading, TherapyState
 from monitor.plan import HIV, Amounts, Kind, Plan
 from monitor.reading import is_below
-from monitor.therapy import therapy_at
+from monitor.therapy import therapy_at, therapy_with
 from monitor.times import ALWAYS, DAY, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, WAITING, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
-from monitor.virology import BARE, CLEAR, NUMBER, going_on_until, readings, untreated_for
+from monitor.virology import (
+    BARE,
+    CLEAR,
+    NUMBER,
+    going_on_until,
+    quantifiable_between,
+    readings,
+    treating_now,
+)
 from monitor.wording import amount_text, cutoff_text, dated
 
 CLEARANCE, STOP = "viral-clearance", "stop-criteria-met"
@@ -41,7 +50,7 @@ class Cleared(NamedTuple):
 
     first: Lab
     second: Lab
-    at: Time
+    therapy: TherapyState
 
 
 def build_clearance(code: str, data: ClearanceData, plan: Plan) -> list[Rule]:
@@ -68,15 +77,17 @@ def build_clearance(code: str, data: ClearanceData, plan: Plan) -> list[Rule]:
 
 def judge_clearance(k: Clearance, p: Patient, t: Time, level: Level) -> Verdict:
     """Raised by a clear load on treatment; ended by the virus, or 8 weeks after the therapy."""
-    found = readings(p, t)
-    cleared = cleared_by(p, found)
-    therapy = therapy_at(p, t)
-    after = p.plan.viral.after_therapy
-    if cleared is None or therapy is None:
+    cleared = cleared_by(p, readings(p, t))
+    if cleared is None:
         return GONE, NEVER
-    if untreated_for(p, cleared.at, t, after):
-        return OVER, NEVER
-    return 1, therapy.last + after + 1
+    over = _over(p, cleared, t)
+    return (1, over + 1) if t <= over else (OVER, NEVER)
+
+
+def _over(p: Patient, cleared: Cleared, t: Time) -> Time:
+    """8 weeks after the last dose of the therapy that reached it."""
+    therapy = therapy_with(p, cleared.therapy.courses, t) or cleared.therapy
+    return therapy.last + p.plan.viral.after_therapy
 
 
 def cleared_by(p: Patient, found: list[Reading]) -> Cleared | None:
@@ -93,9 +104,13 @@ def _cleared(p: Patient, found: list[Reading]) -> Cleared | None:
     numbers: dict[tuple[str, int], Time] = {}
     runs: dict[tuple[str, int], Reading] = {}
     latest: dict[tuple[str, int], Reading] = {}
-    for one in found:
-        latest[one.series] = one
-        if held is not None and untreated_for(p, held.at, one.at, viral.after_therapy):
+    for i, one in enumerate(found):
+        if not i or found[i - 1].at < one.at:
+            # All results of one moment are in place before it is judged.
+            latest.update(
+                (other.series, other) for other in takewhile(lambda other, at=one.at: other.at == at, found[i:])
+            )
+        if held is not None and one.at > _over(p, held, one.at):
             held = None
         if one.state in (NUMBER, BARE):
             held = None
@@ -107,11 +122,13 @@ def _cleared(p: Patient, found: list[Reading]) -> Cleared | None:
         therapy = one.therapy
         if held is not None or therapy is None or not one.treated or one.at - first.at < viral.clear_apart:
             continue
+        if not treating_now(p, one.at):
+            continue
         if numbers.get(one.series, ALWAYS) < therapy.start - viral.quantifiable_before:
             continue
         since = one.at - viral.clear_series_within
         if all(other.state == CLEAR for other in latest.values() if other.at >= since):
-            held = Cleared(_earlier(found, one, viral.clear_apart), one.lab, one.at)
+            held = Cleared(_earlier(found, one, viral.clear_apart), one.lab, therapy)
     return held
 
 
@@ -225,7 +242,8 @@ def judge_stop(k: Stop, p: Patient, t: Time, level: Level) -> Verdict:
     fresh_until = found[-1].at + k.load_age
     immune_until = _immune_until(k, p, therapy, t)
     needed = k.days_of.get(p.last_dose(tuple(drug for drug, _ in therapy.courses), t)[1], p.plan.viral.treatment_days)
-    if therapy.days < needed or t > fresh_until or immune_until is None or t > immune_until:
+    paused = level <= 0 and not treating_now(p, t)
+    if paused or therapy.days < needed or t > fresh_until or immune_until is None or t > immune_until:
         later = therapy.start + k.hiv_therapy
         return WAITING, min(until + 1, later if t < later else NEVER)
     return 1, min(until, fresh_until, immune_until) + 1
@@ -346,17 +364,21 @@ def judge_step_down(k: StepDown, p: Patient, t: Time, level: Level) -> Verdict:
     until = going_on_until(p, therapy, t) if therapy is not None else ALWAYS
     if therapy is None or t > until or not found:
         return OVER, NEVER
-    drug = p.last_dose(tuple(drug for drug, _ in therapy.courses), t)[1]
-    state = p.state(drug, t)
-    if found[-1].state == NUMBER or (state is not None and state.phase == MAINTAINING):
-        return (GONE, NEVER) if found[-1].state == NUMBER else (WAITING, until + 1)
+    drug = p.last_dose(tuple(drug for drug, _ in therapy.courses if drug in k.drugs), t)[1]
+    state = p.state(drug, t) if drug >= 0 else None
+    latest = {one.state for one in takewhile(lambda one: one.at == found[-1].at, reversed(found))}
+    if NUMBER in latest:
+        return GONE, NEVER
+    if state is None or state.phase != INDUCTION or t > state.course_until:
+        return WAITING, until + 1
+    until = state.course_until
     stop = p.latest_episode(STOP, t)
     if stop is not None and (stop.end is None or stop.end > t):
         return YIELDED, NEVER
     if level > 0:
         return level, until + 1
-    fresh = found[-1].state == CLEAR and t - found[-1].at <= k.load_age
-    if not fresh:
+    fresh = latest == {CLEAR} and t - found[-1].at <= k.load_age
+    if not fresh or not quantifiable_between(p, therapy.start - p.plan.viral.quantifiable_within, t):
         return GONE, NEVER
     return (1 if induction_days(k, p, therapy, t) >= k.days else WAITING), until + 1
 

@@ -209,7 +209,7 @@ def judge(k: Overdue, p: Patient, t: Time, level: Level) -> Verdict:
     due = base + gap
     if level > 0 and last + k.shortest <= t < due:
         # Neither a gap that has grown since nor a new course makes up for the test that was missed.
-        return level, state.current_until + 1
+        return level, min(state.current_until + 1, due)
     if t < due:
         return GONE, min(due, holds_until + 1)
     if twice and t >= base + 2 * gap:

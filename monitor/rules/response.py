@@ -6,6 +6,7 @@ Ljungman 2024.
 
 from bisect import bisect_left, bisect_right
 from functools import partial
+from itertools import groupby
 from typing import NamedTuple
 
 import msgspec
@@ -21,7 +22,6 @@ from monitor.virology import (
     CLEAR,
     NUMBER,
     going_on_until,
-    in_series,
     quantifiable_between,
     readings,
     rises,
@@ -76,7 +76,8 @@ def build(code: str, data: ResponseData, plan: Plan) -> list[Rule]:
             judge=partial(judge, k),
             say=partial(say, k),
             references=data.references,
-            quiet=(*watched, *courses),
+            lazy=courses,
+            quiet=watched,
             follows=(UNDERDOSED,),
             rank=3,
         )
@@ -128,30 +129,44 @@ def worst(p: Patient, found: list[Reading]) -> list[Answer]:
     key = f"response/{len(found)}"
     known = p.memo.get(key)
     if known is None:
-        known = p.memo[key] = [answer for one in in_series(found) if (answer := _answer(p, one)) is not None]
+        known = p.memo[key] = _answers(p, found)
     return known  # type: ignore[return-value]
 
 
-def _answer(p: Patient, series: list[Reading]) -> Answer | None:
-    """Reads one series from its start: what is raised stays until a load below its own peak, or a fall."""
-    held: Answer | None = None
+def _answers(p: Patient, found: list[Reading]) -> list[Answer]:
+    """Reads the loads from the start: what is raised stays until a load below its own peak, or a fall.
+
+    What a weightier answer of any series replaces is gone for good.
+    """
+    held: dict[tuple[str, int], Answer] = {}
+    series: dict[tuple[str, int], list[Reading]] = {}
+    for _, loads in groupby(found, key=lambda one: one.at):
+        for one in loads:
+            series.setdefault(one.series, []).append(one)
+            answer = _answer(p, one, series[one.series], held.pop(one.series, None))
+            if answer is not None:
+                held[one.series] = answer
+        most = max((_ORDER.index(answer.code) for answer in held.values()), default=-1)
+        held = {key: answer for key, answer in held.items() if _ORDER.index(answer.code) == most}
+    return list(held.values())
+
+
+def _answer(p: Patient, one: Reading, series: list[Reading], held: Answer | None) -> Answer | None:
+    """What stands in a series after one more load."""
     viral = p.plan.viral
-    for one in series:
-        if one.state == CLEAR:
-            held = None
-        if one.state != NUMBER:
-            continue
-        if held is not None and _ended(p, held, one):
-            held = None
-        therapy = one.therapy
-        if therapy is None or not one.treated or therapy.days < viral.treatment_days:
-            continue
-        if not quantifiable_between(p, therapy.start - viral.quantifiable_within, one.at):
-            continue
-        peak = _peak(p, therapy, series)
-        if peak is not None:
-            held = _held(p, one, therapy, peak, held)
-    return held
+    if one.state == CLEAR:
+        return None
+    if one.state != NUMBER:
+        return held
+    if held is not None and _ended(p, held, one):
+        held = None
+    therapy = one.therapy
+    if therapy is None or not one.treated or therapy.days < viral.treatment_days:
+        return held
+    if not quantifiable_between(p, therapy.start - viral.quantifiable_within, one.at):
+        return held
+    peak = _peak(p, therapy, series)
+    return held if peak is None else _held(p, one, therapy, peak, held)
 
 
 def _ended(p: Patient, held: Answer, one: Reading) -> bool:

@@ -313,6 +313,8 @@ def judge_breakthrough(k: Breakthrough, p: Patient, t: Time, level: Level) -> Ve
 
 def _breaks_through(k: Breakthrough, p: Patient, one: Reading) -> Hit | None:
     lab, before, viral = one.lab, one.before, p.plan.viral
+    if treating_now(p, one.at):
+        return None
     second = before if before is not None and before.state == NUMBER else None
     if _on_prophylaxis(p, k.rising, one.at) is not None:
         if lab.canon >= viral.high[lab.unit]:
@@ -373,7 +375,8 @@ def build_rebound(code: str, data: ReboundData, plan: Plan) -> list[Rule]:
             judge=partial(judge_rebound, k),
             say=partial(say_rebound, k),
             references=data.references,
-            quiet=(*watched, *courses),
+            lazy=courses,
+            quiet=watched,
             follows=(REFRACTORY, PROBABLE, CLEARANCE),
             rank=5,
         )
@@ -392,6 +395,9 @@ def judge_rebound(k: Rebound, p: Patient, t: Time, level: Level) -> Verdict:
         worse = p.latest_episode(code, t)
         if worse is not None and (worse.end is None or worse.end > t):
             return YIELDED, until + 1
+        if worse is not None and worse.end is not None and worse.end > hit.load.at:
+            # Replaced for good: only a load after that raises it anew.
+            return GONE, NEVER
     return 1, until + 1
 
 

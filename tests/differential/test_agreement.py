@@ -1,0 +1,56 @@
+"""The monitor against the slow evaluator, over random histories: every episode, its times and its severities."""
+
+import json
+import os
+
+import pytest
+
+from monitor.advance import advance, receive
+from monitor.events import Gate, decoder
+from monitor.patient import Patient
+from monitor.times import iso
+from streams.knowledge_files import read_plan
+from tests.differential import oracle
+from tests.differential.histories import THEMES, history
+
+RANK = {"info": 0, "warning": 1, "critical": 2}
+MANY = int(os.environ.get("CMVIGIL_HISTORIES", "40"))
+PLAN = read_plan([])
+
+
+def monitored(events):
+    """What the monitor says of a history, in the form of the slow evaluator."""
+    gate = Gate(PLAN)
+    facts = [gate.admit(decoder.decode(json.dumps(event))) for event in events]
+    p = Patient(PLAN, events[0]["patient_id"])
+    receive(p, [fact for fact in facts if fact is not None])
+    advance(p, max(fact.recorded for fact in facts if fact is not None))
+    found = []
+    for fold in p.folds.values():
+        rule = fold.rule
+        for one in fold.episodes:
+            severities = [rule.severities[level] for _, level in one.steps]
+            worst = max(severities, key=RANK.get)
+            end = None if one.end is None else iso(one.end)
+            found.append((rule.code, one.drug, rule.subject, iso(one.onset), end, severities[-1], worst))
+    return sorted(found, key=lambda one: tuple(part or "" for part in one))
+
+
+def expected(events):
+    (found,) = oracle.judge(events).values()
+    return sorted((tuple(one) for one in found), key=lambda one: tuple(part or "" for part in one))
+
+
+@pytest.mark.parametrize("theme", [*THEMES, "mixed"])
+@pytest.mark.parametrize("seed", range(6))
+def test_agrees_on_a_few_histories(theme, seed):
+    events = history(seed, theme)
+    assert monitored(events) == expected(events)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", [*THEMES, "mixed"])
+def test_agrees_on_many_histories(theme):
+    for seed in range(100, 100 + MANY):
+        events = history(seed, theme)
+        assert monitored(events) == expected(events), f"history({seed}, {theme!r})"
