@@ -342,8 +342,8 @@ class Patient:
         return _holding(self.hiv, t)
 
     def last_seen(self, t: Time) -> Time:
-        """The clinical time of the latest fact at or before `t`: a result or a dose, whatever it is of."""
-        latest = ALWAYS
+        """The clinical time of the latest fact at or before `t`: a result, a dose or a transplant."""
+        latest = self.transplant(t)[0]
         for column in (*self.series, *self.given.values()):
             if column is not None:
                 i = column.last(t)

@@ -6,7 +6,8 @@ an eGFR in mL/min/1.73 m2. Sources: Cockcroft and Gault 1976; the labels' dosing
 
 from fractions import Fraction
 
-from monitor.patient import Clearance, Patient, Series
+from monitor.patient import Clearance, DoseState, Patient, Series
+from monitor.plan import INTENT_TREATMENT
 from monitor.times import Time
 from monitor.types import EQUAL, Lab
 from monitor.units import MILLION, rounded_text
@@ -59,6 +60,13 @@ def clearance(p: Patient, t: Time, per_kg: bool, creatinine_age: Time) -> Cleara
     found = _cockcroft_gault(p, age, creatinine, weight)
     p.clearances[per_kg] = key, found
     return found
+
+
+def course_clearance(p: Patient, state: DoseState, t: Time, per_kg: bool) -> Clearance | str:
+    """The clearance that doses of a course are judged by: in prophylaxis the creatinine may be older."""
+    constants = p.plan.renal
+    treated = state.intent == INTENT_TREATMENT
+    return clearance(p, t, per_kg, constants.creatinine_age if treated else constants.creatinine_age_prophylaxis)
 
 
 def _cockcroft_gault(p: Patient, age: int, creatinine: Lab, weight: Lab | None) -> Clearance:

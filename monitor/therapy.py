@@ -16,7 +16,18 @@ def therapy_at(p: Patient, t: Time) -> TherapyState | None:
     if p.therapy_from is not None:
         _extend(p)
     i = bisect_right(p.therapy_times, t) - 1
+    if i >= 0 and p.therapies[i].days == 1 and _is_disowned(p, p.therapies[i], t):
+        i -= 1
     return p.therapies[i] if i >= 0 else None
+
+
+def _is_disowned(p: Patient, therapy: TherapyState, t: Time) -> bool:
+    """Whether a later label said that what began without one is prophylaxis."""
+    for drug, start in therapy.courses:
+        state = p.state(drug, t)
+        if state is None or state.start != start or state.intent == INTENT_TREATMENT:
+            return False
+    return True
 
 
 def therapy_with(p: Patient, courses: frozenset[Course], t: Time) -> TherapyState | None:

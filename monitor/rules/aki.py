@@ -123,9 +123,12 @@ def judge(k: Aki, p: Patient, t: Time, level: Level) -> Verdict:
         p.note("on dialysis: creatinine is not judged", t)
         return level, end
     figures = figures_of(k, p, series, i)
+    stage = figures.stage
+    if lab.mark in (LESS, AT_MOST) and (level <= 0 or stage):
+        # What lies below a value that would raise the alert tells nothing.
+        return (level, end) if level > 0 else (GONE, NEVER)
     if figures.baseline is None:
         p.note("no baseline creatinine: judged by the rises of 48 h and 7 d alone", t)
-    stage = figures.stage
     if stage == 0:
         if level <= 0 or (lab.mark not in (MORE, AT_LEAST) and _near_baseline(k, lab, figures.baseline)):
             return GONE, NEVER
@@ -138,8 +141,6 @@ def judge(k: Aki, p: Patient, t: Time, level: Level) -> Verdict:
 def figures_of(k: Aki, p: Patient, series: Series, i: int) -> Figures:
     """The KDIGO stage of creatinine `i` and what it rests on; results on dialysis count nowhere."""
     lab, value, t = series.x[i], series.v[i], series.t[i]
-    if lab.mark in (LESS, AT_MOST):
-        return Figures(0, absolute=False, lowest_48h=None, lowest_7d=None, baseline=None, before=None)
     lowest_48h = lowest_7d = None
     low_48h = low_7d = NEVER
     rise_from, ratio_from = t - k.rise_window, t - k.ratio_window

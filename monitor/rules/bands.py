@@ -16,7 +16,7 @@ from monitor.dosing import band_at, bands_near, size_text, sum_of_doses
 from monitor.knowledge import DrugName, Number, RuleData, Sourced, Span
 from monitor.patient import Clearance, Patient
 from monitor.plan import DIALYSIS, INTENT_TREATMENT, PERSON, BandInfo, Kind, Plan, RenalInfo
-from monitor.renal import clearance, clearance_text
+from monitor.renal import clearance_text, course_clearance
 from monitor.times import DAY, HOUR, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Dose, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.units import MILLION, parse_quantity, rounded_text
@@ -119,7 +119,7 @@ def judge_above(k: Above, p: Patient, t: Time, level: Level) -> Verdict:
     unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
     if not at.now and (t > at.state.current_until or not _creatinine_now(p, t)):
         return unchanged
-    crcl = _clearance(k.renal, p, at, t)
+    crcl = course_clearance(p, at.state, t, k.renal.per_kg)
     if not isinstance(crcl, Clearance):
         p.note(f"clearance: {crcl}", t)
         return unchanged
@@ -137,13 +137,6 @@ def _creatinine_now(p: Patient, t: Time) -> bool:
     series = p.series[p.plan.creatinine]
     i = series.last(t) if series is not None else -1
     return series is not None and i >= 0 and series.t[i] == t
-
-
-def _clearance(renal: RenalInfo, p: Patient, at: AtDose, t: Time) -> Clearance | str:
-    constants = p.plan.renal
-    treated = at.state.intent == INTENT_TREATMENT
-    age = constants.creatinine_age if treated else constants.creatinine_age_prophylaxis
-    return clearance(p, t, renal.per_kg, age)
 
 
 def _level_above(k: Above, p: Patient, at: AtDose, crcl: int) -> Level | None:
@@ -212,7 +205,7 @@ def _limit(k: Above, dose: int, every: Time) -> Limit:
 def say_above(k: Above, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """What was given, what the band permits, and the clearance."""
     at = last_dose(p, k.drug, t)
-    crcl = _clearance(k.renal, p, at, t) if at is not None else ""
+    crcl = course_clearance(p, at.state, t, k.renal.per_kg) if at is not None else ""
     assert at is not None
     assert isinstance(crcl, Clearance)
     bands = bands_near(k.renal, crcl.high, p.plan.renal.near_hundredths)
@@ -341,7 +334,7 @@ def judge_below(k: Below, p: Patient, t: Time, level: Level) -> Verdict:
         return unchanged
     if not quantifiable_between(p, at.state.start - k.quantifiable_within, t):
         return unchanged
-    crcl = _clearance(k.renal, p, at, t)
+    crcl = course_clearance(p, at.state, t, k.renal.per_kg)
     if not isinstance(crcl, Clearance):
         p.note(f"clearance: {crcl}", t)
         return unchanged
@@ -400,7 +393,7 @@ def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> 
     assert at is not None
     t = at.given.t[at.i]
     window = _window(k, at)
-    crcl = _clearance(k.renal, p, at, t)
+    crcl = course_clearance(p, at.state, t, k.renal.per_kg)
     assert isinstance(crcl, Clearance)
     band = _band_below(k, p, crcl.high)
     assert band is not None

@@ -286,14 +286,12 @@ def _reasons(k: Contraindicated, p: Patient, t: Time) -> tuple[list[tuple[str, L
 
 
 def _latest(p: Patient, analyte: int, t: Time) -> Lab | None:
-    """The latest result that can reach a limit, of whatever age."""
+    """The latest result, of whatever age, if it can reach a limit."""
     series = p.series[analyte]
     i = series.last(t) if series is not None else -1
-    while series is not None and i >= 0:
-        if series.x[i].mark in (EQUAL, MORE, AT_LEAST):
-            return series.x[i]
-        i -= 1
-    return None
+    if series is None or i < 0 or series.x[i].mark not in (EQUAL, MORE, AT_LEAST):
+        return None
+    return series.x[i]
 
 
 def say_contraindicated(k: Contraindicated, p: Patient, t: Time, level: Level, episode: Episode) -> Words:

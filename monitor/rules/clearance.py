@@ -107,9 +107,7 @@ def _cleared(p: Patient, found: list[Reading]) -> Cleared | None:
     for i, one in enumerate(found):
         if not i or found[i - 1].at < one.at:
             # All results of one moment are in place before it is judged.
-            latest.update(
-                (other.series, other) for other in takewhile(lambda other, at=one.at: other.at == at, found[i:])
-            )
+            latest |= {other.series: other for other in found[i:] if other.at == one.at}
         if held is not None and one.at > _over(p, held, one.at):
             held = None
         if one.state in (NUMBER, BARE):

@@ -13,7 +13,7 @@ from monitor.dosing import doses_of, size_text
 from monitor.knowledge import Dosage, DrugName, Number, RuleData
 from monitor.patient import Clearance, Patient
 from monitor.plan import DIALYSIS, PERSON, Kind, Plan
-from monitor.renal import clearance, clearance_text
+from monitor.renal import clearance_text, course_clearance
 from monitor.times import MINUTE, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Episode, Level, Rule, Verdict, Words
 from monitor.units import MILLION, millionths, rounded_text
@@ -66,7 +66,7 @@ def judge_renal_stop(k: RenalStop, p: Patient, t: Time, level: Level) -> Verdict
     unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
     if level <= 0 and t > at.state.current_until:
         return unchanged
-    crcl = clearance(p, t, per_kg=True, creatinine_age=p.plan.renal.creatinine_age)
+    crcl = course_clearance(p, at.state, t, per_kg=True)
     if not isinstance(crcl, Clearance):
         if at.now:
             p.note(f"clearance: {crcl}", t)
@@ -82,8 +82,8 @@ def judge_renal_stop(k: RenalStop, p: Patient, t: Time, level: Level) -> Verdict
 def say_renal_stop(k: RenalStop, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """The clearance and what it rests on."""
     at = last_dose(p, k.drug, t)
-    crcl = clearance(p, t, per_kg=True, creatinine_age=p.plan.renal.creatinine_age)
     assert at is not None
+    crcl = course_clearance(p, at.state, t, per_kg=True)
     assert isinstance(crcl, Clearance)
     limit = rounded_text(Fraction(k.below, MILLION), 2)
     name = p.plan.drugs[k.drug].name.capitalize()

@@ -99,10 +99,13 @@ def judge(k: Limit, p: Patient, t: Time, level: Level) -> Verdict:
     if k.stands:
         started = p.latest_episode(STARTED_BELOW, t)
         if started is not None:
-            yields_until = min(started.onset + k.stands + 1, NEVER if started.end is None else started.end)
+            # A new course that begins below the limits while the alert stands has 48 h of its own.
+            course = p.state(p.plan.drug_index[started.drug or ""], t)
+            first = started.onset if course is None else max(started.onset, course.start)
+            yields_until = min(first + k.stands + 1, NEVER if started.end is None else started.end)
             if t < yields_until and level <= 0:
                 return YIELDED, yields_until
-            since = series is not None and i >= 0 and series.t[i] >= started.onset
+            since = series is not None and i >= 0 and series.t[i] >= first
             may_speak = may_speak or (t == yields_until and since)
     if level <= 0 and not may_speak:
         return GONE, NEVER

@@ -212,9 +212,16 @@ def judge(k: Overdue, p: Patient, t: Time, level: Level) -> Verdict:
         return level, min(state.current_until + 1, due)
     if t < due:
         return GONE, min(due, holds_until + 1)
+    if due > p.clock:
+        # Known ahead of the clock: what only time brings waits for it.
+        p.judging.waits[t] = due
+        return GONE, state.current_until + 1
     if twice and t >= base + 2 * gap:
-        level = CRITICAL
-    following = base + 2 * gap if twice and level < CRITICAL else NEVER
+        if base + 2 * gap <= p.clock:
+            level = CRITICAL
+        else:
+            p.judging.waits[t] = base + 2 * gap
+    following = base + 2 * gap if twice and level < CRITICAL and t < base + 2 * gap else NEVER
     return max(level, WARNING), min(state.current_until + 1, following)
 
 

@@ -39,7 +39,14 @@ class Hit(NamedTuple):
 Raises = Callable[[Patient, Reading], Hit | None]
 
 
-def standing(p: Patient, found: list[Reading], raises: Raises, renewed_for: Time = NEVER) -> Hit | None:
+class Renewal(NamedTuple):
+    """The quantifiable loads, of whatever series, that keep an alert alive, and how far apart they may lie."""
+
+    heard: list[Reading]
+    within: Time
+
+
+def standing(p: Patient, found: list[Reading], raises: Raises, renewal: Renewal | None = None) -> Hit | None:
     """What stands after some loads, of whichever series: raised by a load, ended by a treatment dose, a clear load of
     its series, or (where alerts need renewal) by too long a time without a quantifiable load.
     """
@@ -51,13 +58,13 @@ def standing(p: Patient, found: list[Reading], raises: Raises, renewed_for: Time
                 held = None
             if held is not None and _treated_between(p, held.load.at, one.at):
                 held = None
-            if held is not None and renewed_for != NEVER and _silent(found, held.load.at, one.at, renewed_for):
+            if held is not None and renewal is not None and _silent(renewal, held.load.at, one.at):
                 held = None
             if one.state == NUMBER:
                 hit = raises(p, one)
                 if hit is not None or held is not None:
                     held = hit or held
-        if held is None or (renewed_for != NEVER and _silent(found, held.load.at, found[-1].at, renewed_for)):
+        if held is None or (renewal is not None and _silent(renewal, held.load.at, found[-1].at)):
             continue
         if latest is None or held.load.at > latest.load.at:
             latest = held
@@ -70,9 +77,9 @@ def _treated_between(p: Patient, since: Time, until: Time) -> bool:
     return bisect_right(times, until) > bisect_right(times, since)
 
 
-def _silent(found: list[Reading], since: Time, until: Time, span: Time) -> bool:
-    times = [one.at for one in found if since <= one.at <= until and one.state == NUMBER]
-    return any(b - a > span for a, b in itertools.pairwise(times)) or until - times[-1] > span
+def _silent(renewal: Renewal, since: Time, until: Time) -> bool:
+    times = [one.at for one in renewal.heard if since <= one.at <= until]
+    return any(b - a > renewal.within for a, b in itertools.pairwise(times)) or until - times[-1] > renewal.within
 
 
 def _inputs(plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -140,11 +147,11 @@ def build_preemptive(code: str, data: PreemptiveData, plan: Plan) -> list[Rule]:
 
 def judge_preemptive(k: Preemptive, p: Patient, t: Time, level: Level) -> Verdict:
     """Raised by a load; ended by treatment, a clear load, or 14 d without one."""
-    found = _of_blood(k, p, t)
-    hit = standing(p, found, partial(_indicated, k), k.load_age)
+    heard = _heard(p, t)
+    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(heard, k.load_age))
     if hit is None or _treated_between(p, hit.load.at, t):
         return GONE, NEVER
-    until = max(one.at for one in found if one.state == NUMBER) + k.load_age
+    until = heard[-1].at + k.load_age
     if t > until:
         return OVER, NEVER
     relapse = p.latest_episode(RELAPSE, t)
@@ -155,6 +162,10 @@ def judge_preemptive(k: Preemptive, p: Patient, t: Time, level: Level) -> Verdic
 
 def _of_blood(k: Preemptive, p: Patient, t: Time) -> list[Reading]:
     return [one for one in readings(p, t) if one.lab.loinc in k.loinc]
+
+
+def _heard(p: Patient, t: Time) -> list[Reading]:
+    return [one for one in readings(p, t) if one.state == NUMBER]
 
 
 def _indicated(k: Preemptive, p: Patient, one: Reading) -> Hit | None:
@@ -181,7 +192,7 @@ def _indicated(k: Preemptive, p: Patient, one: Reading) -> Hit | None:
 
 def say_preemptive(k: Preemptive, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """The loads and the transplant."""
-    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), k.load_age)
+    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(_heard(p, t), k.load_age))
     assert hit is not None
     at, kind = p.transplant(t)
     when = f" of {clock_text(at)}" if at != ALWAYS else ", date unknown"
