@@ -24,8 +24,11 @@ def therapy_at(p: Patient, t: Time) -> TherapyState | None:
 def _is_disowned(p: Patient, therapy: TherapyState, t: Time) -> bool:
     """Whether a later label said that what began without one is prophylaxis."""
     for drug, start in therapy.courses:
-        state = p.state(drug, t)
-        if state is None or state.start != start or state.intent == INTENT_TREATMENT:
+        given = p.given[drug]
+        second = bisect_left(given.t, start) + 1
+        if second >= len(given.t) or given.t[second] > t or given.s[second].start != start:
+            return False
+        if given.s[second].intent == INTENT_TREATMENT:
             return False
     return True
 
