@@ -30,7 +30,7 @@ endef
 	touch .venv/run
 
 run: .venv/run ## Set up, and replay the sample log; where it is given, real hospital data too
-	$(BIN)/cmvigil replay seeds/logs/sample.ndjson
+	$(BIN)/cmvigil replay seeds/logs/sample.ndjson.gz
 	@if [ -d $(SHARED)/data/mimic-iv-demo-meds ]; then \
 		echo "MIMIC-IV demo, with acyclovir as a kidney-watched drug:"; \
 		$(BIN)/cmvigil replay $(SHARED)/data/mimic-iv-demo-meds --codes seeds/codes/mimic-iv-demo.toml \

@@ -99,6 +99,73 @@ def rules(
     _exit(run_rules(as_json=as_json, check=check, overlays=knowledge or []))
 
 
+@app.command()
+def simulate(
+    *,
+    patients: Annotated[int, typer.Option(min=1, help="How many patients.")] = 20,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How many days the log covers.")] = 60,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes, on any machine.")] = 1,
+    fhir: Annotated[bool, typer.Option("--fhir", help="FHIR R4 resources instead of native events.")] = False,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write what really happened to each patient, as NDJSON.")
+    ] = None,
+) -> None:
+    """Write the log of a synthetic cohort to standard output.
+
+    Kidneys decline and recover, marrow falls, virus decays, rebounds or resists; doses are given, held and late;
+    results come late, twice, corrected or not at all. The log can be replayed; the truth says what the monitor should
+    find.
+    """
+    from streams.commands.simulate import run_simulate  # noqa: PLC0415
+
+    _exit(run_simulate(patients=patients, days=days, seed=seed, fhir=fhir, truth_path=truth))
+
+
+LogsArgument = Annotated[list[str], typer.Argument(metavar="LOG...", help="Logs, as for `cmvigil replay`.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="The same as JSON.")]
+
+
+@app.command()
+def evaluate(
+    logs: LogsArgument,
+    *,
+    truth: Annotated[Path, typer.Option(metavar="FILE", help="What really happened: `cmvigil simulate --truth`.")],
+    slack: Annotated[float, typer.Option(min=0, help="Hours by which an alert may miss what happened.")] = 48,
+    as_json: JsonOption = False,
+    knowledge: KnowledgeOption = None,
+) -> None:
+    """Hold the alerts of a log against what really happened.
+
+    Sensitivity, positive predictive value, lead time and alert burden by code, with 95 % intervals.
+    """
+    from streams.commands.evaluate import run_evaluate  # noqa: PLC0415
+
+    _exit(run_evaluate(logs=logs, truth=truth, slack_hours=slack, as_json=as_json, overlays=knowledge or []))
+
+
+@app.command()
+def compare(
+    logs: LogsArgument,
+    *,
+    knowledge: Annotated[
+        list[Path],
+        typer.Option(
+            "--knowledge",
+            metavar="DIR_OR_FILE",
+            help="Before and after. Given once, it is held against the default.",
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a change of rules would have done to a log.
+
+    Alerts gained, lost, earlier and later, severities, burden by code and by week, and patients to look at.
+    """
+    from streams.commands.compare import run_compare  # noqa: PLC0415
+
+    _exit(run_compare(logs=logs, knowledge=knowledge, as_json=as_json))
+
+
 def _exit(status: int) -> NoReturn:
     sys.stdout.flush()
     raise typer.Exit(status)

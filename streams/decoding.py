@@ -11,6 +11,7 @@ import msgspec
 
 from monitor.events import Event, decoder, reason_of
 from monitor.plan import Plan
+from streams.codes import NO_CODES, Codes
 
 Reject = Callable[[int | None, int | None, str, bytes], None]
 """Takes (line, entry, reason, bytes) of an input that is no event."""
@@ -47,7 +48,9 @@ def decode_block(data: bytes) -> list[Event] | None:
     return events if len(events) == data.count(b"\n") + (not data.endswith(b"\n")) else None
 
 
-def decode_lines(data: bytes, first_line: int, plan: Plan, reject: Reject, passed: Pass) -> Iterator[Located]:
+def decode_lines(
+    data: bytes, first_line: int, plan: Plan, reject: Reject, passed: Pass, codes: Codes = NO_CODES
+) -> Iterator[Located]:
     """The events of a block, one by one; what is none is handed to `reject`. Empty lines are no input."""
     lines = data.split(b"\n")
     if not lines[-1]:
@@ -56,11 +59,17 @@ def decode_lines(data: bytes, first_line: int, plan: Plan, reject: Reject, passe
         text = line.strip(_BLANK)
         if not text:
             continue
-        yield from decode_document(text, number, plan, reject, passed, line.removesuffix(b"\r"))
+        yield from decode_document(text, number, plan, reject, passed, codes, line.removesuffix(b"\r"))
 
 
 def decode_document(
-    text: bytes, line: int, plan: Plan, reject: Reject, passed: Pass, whole: bytes | None = None
+    text: bytes,
+    line: int,
+    plan: Plan,
+    reject: Reject,
+    passed: Pass,
+    codes: Codes = NO_CODES,
+    whole: bytes | None = None,
 ) -> Iterator[Located]:
     """The events of one JSON document that begins at a line: an event, a FHIR resource, or an array of them."""
     if text.startswith(b"["):
@@ -70,16 +79,23 @@ def decode_document(
             reject(line, None, reason_of(error), whole or text)
             return
         for index, part in enumerate(parts):
-            yield from _one(bytes(part), line, index, plan, reject, passed)
+            yield from _one(bytes(part), line, index, plan, reject, passed, codes)
     else:
-        yield from _one(text, line, None, plan, reject, passed, whole)
+        yield from _one(text, line, None, plan, reject, passed, codes, whole)
 
 
 def _one(
-    text: bytes, line: int, entry: int | None, plan: Plan, reject: Reject, passed: Pass, whole: bytes | None = None
+    text: bytes,
+    line: int,
+    entry: int | None,
+    plan: Plan,
+    reject: Reject,
+    passed: Pass,
+    codes: Codes,
+    whole: bytes | None = None,
 ) -> Iterator[Located]:
     if _FHIR in text and _is_fhir(text):
-        yield from _resource(text, line, entry, plan, reject, passed, whole)
+        yield from _resource(text, line, entry, plan, reject, passed, codes, whole)
         return
     try:
         event = decoder.decode(text)
@@ -98,11 +114,18 @@ def _is_fhir(text: bytes) -> bool:
 
 
 def _resource(
-    text: bytes, line: int, entry: int | None, plan: Plan, reject: Reject, passed: Pass, whole: bytes | None
+    text: bytes,
+    line: int,
+    entry: int | None,
+    plan: Plan,
+    reject: Reject,
+    passed: Pass,
+    codes: Codes,
+    whole: bytes | None,
 ) -> Iterator[Located]:
     from streams.fhir import Found, Refused, read_resource  # noqa: PLC0415 - 15 ms that native logs need not wait
 
-    for finding in read_resource(text, plan):
+    for finding in read_resource(text, plan, codes):
         place = entry if finding.entry is None else finding.entry
         if isinstance(finding, Found):
             yield Located(finding.event, line, place, finding.data)

@@ -22,6 +22,7 @@ import msgspec
 from monitor.events import AdministrationEvent, Event, LabEvent, PatientEvent
 from monitor.plan import Plan
 from monitor.times import ALWAYS, parse_time
+from streams.codes import NO_CODES, Codes
 from streams.fhir_doses import Medication, MedicationAdministration, dose_events, dose_name
 from streams.fhir_labs import Observation, lab_events, lab_name
 from streams.fhir_types import (
@@ -148,7 +149,7 @@ class _Item(NamedTuple):
     deleted: bool = False
 
 
-def read_resource(data: bytes, plan: Plan) -> Iterator[Finding]:
+def read_resource(data: bytes, plan: Plan, codes: Codes = NO_CODES) -> Iterator[Finding]:
     """What one JSON document holds: a resource, or a Bundle of them. Never raises; always yields something."""
     try:
         resource = _decoded(data)
@@ -156,11 +157,11 @@ def read_resource(data: bytes, plan: Plan) -> Iterator[Finding]:
         yield Refused(None, str(error), data)
         return
     if isinstance(resource, Bundle):
-        yield from _Reader(plan).read(resource)
+        yield from _Reader(plan, codes).read(resource)
     elif isinstance(resource, _Other):
         yield Passed(None, resource.resource_type)
     else:
-        yield from _findings(_Item(None, None, resource, data), Scope(), plan)
+        yield from _findings(_Item(None, None, resource, data), Scope(codes), plan)
 
 
 def _decoded(data: bytes | Raw) -> _Read | Bundle | _Other:
@@ -246,10 +247,10 @@ class _Version(NamedTuple):
 class _Reader:
     """Reads one outermost Bundle: first gathers all that references may lead to, then reads each resource."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, codes: Codes) -> None:
         """Starts with nothing gathered."""
         self._plan = plan
-        self._scope = Scope()
+        self._scope = Scope(codes)
         self._items: list[_Item | Finding] = []
         self._deletions: list[_Deletion] = []
 

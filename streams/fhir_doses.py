@@ -21,6 +21,7 @@ from streams.fhir_types import (
     Said,
     Scope,
     When,
+    any_code,
     concepts_decoder,
     decode,
     decode_parts,
@@ -137,8 +138,9 @@ def dose_events(a: MedicationAdministration, own_id: str | None, scope: Scope, p
 
 
 def dose_name(a: MedicationAdministration) -> str:
-    """What an administration that is not watched is counted as: its RxNorm code."""
-    return first_code(a.medication_codeable_concept, RXNORM) or "MedicationAdministration"
+    """What an administration that is not watched is counted as: its RxNorm code, or else its own."""
+    concept = a.medication_codeable_concept
+    return first_code(concept, RXNORM) or any_code(concept) or "MedicationAdministration"
 
 
 def _unless(read: Callable[[], T], *, withdrawn: bool) -> T | None:
@@ -173,7 +175,7 @@ def _drug(a: MedicationAdministration, scope: Scope, plan: Plan) -> str | None:
     A reference that leads nowhere here is refused unless its display names a drug: what was given may be watched.
     """
     if a.medication_codeable_concept is not None:
-        return _drug_text(a.medication_codeable_concept, plan)
+        return _drug_text(a.medication_codeable_concept, plan, scope)
     reference = a.medication_reference
     if reference is None:
         raise FhirError("MedicationAdministration.medication: missing")
@@ -184,10 +186,11 @@ def _drug(a: MedicationAdministration, scope: Scope, plan: Plan) -> str | None:
         if _is_drug(reference.display, plan):
             return reference.display
         raise FhirError(f"medicationReference: not {'contained' if contained else 'in the same Bundle'}")
-    found = _drug_text(medication.code, plan)
+    found = _drug_text(medication.code, plan, scope)
     if given(medication.ingredient) and not _is_antiviral(found, plan):
         ingredients = decode(medication.ingredient, _ingredients, "Medication.ingredient")
-        texts = [text for one in ingredients if (text := _drug_text(one.item_codeable_concept, plan)) is not None]
+        named = (_drug_text(one.item_codeable_concept, plan, scope) for one in ingredients)
+        texts = [text for text in named if text is not None]
         # Foscarnet in sodium chloride is foscarnet, whichever stands first.
         found = next((text for text in texts if _is_antiviral(text, plan)), found or next(iter(texts), None))
     return found
@@ -205,7 +208,7 @@ def _contained(a: MedicationAdministration, name: str) -> Medication | None:
     return None
 
 
-def _drug_text(concept: Concept | None, plan: Plan) -> str | None:
+def _drug_text(concept: Concept | None, plan: Plan, scope: Scope) -> str | None:
     """The RxNorm code or name by which the plan knows a drug; None if it knows none of the codings.
 
     Codes count only with RxNorm's system: numbers of other systems can look like RxNorm's. A product that is
@@ -221,6 +224,9 @@ def _drug_text(concept: Concept | None, plan: Plan) -> str | None:
                 if coding.code in drug.ophthalmic:
                     return coding.code
                 found = found or coding.code
+        local = scope.codes.drugs.get(coding.code or "") if coding.system not in RXNORM else None
+        if local is not None:
+            found = found or local.drug
     return found or next((text for text in words_of(concept) if _is_drug(text, plan)), None)
 
 

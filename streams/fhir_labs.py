@@ -7,6 +7,7 @@ import msgspec
 
 from monitor.events import LabEvent
 from monitor.plan import AnalyteInfo, Plan
+from streams.codes import LabCode
 from streams.fhir_results import ABSENT, Measured, Result, result_of
 from streams.fhir_types import (
     LOINC,
@@ -20,6 +21,7 @@ from streams.fhir_types import (
     Said,
     Scope,
     When,
+    any_code,
     decode,
     decode_parts,
     first_code,
@@ -72,13 +74,20 @@ _timing: Final = msgspec.json.Decoder(Timing)
 _references: Final = msgspec.json.Decoder(tuple[Reference, ...])
 
 
+class _Watched(NamedTuple):
+    """A LOINC code that a rule watches, and the site's word on it where it stood for a local code."""
+
+    code: str
+    analyte: AnalyteInfo
+    local: LabCode | None
+
+
 class _Part(NamedTuple):
     """A component whose code is watched."""
 
     path: str
     part: Measured
-    code: str
-    analyte: AnalyteInfo
+    own: _Watched
 
 
 class _Header(NamedTuple):
@@ -97,14 +106,14 @@ def lab_events(o: Observation, own_id: str | None, scope: Scope, plan: Plan) -> 
     A group (`hasMember`, or components alone) has no result of its own; its members come as Observations. Of an
     Observation that is not watched only what may replace a watched version says something.
     """
-    own = _watched(o.code, plan)
+    own = _watched(o.code, plan, scope)
     if own is None and o.status not in _REPLACING:
         if o.code is None:
             raise FhirError("code: missing")
         if not o.component:
             return []
     faults: Said = []
-    parts = list(_parts(o, plan, faults))
+    parts = list(_parts(o, plan, scope, faults))
     if own is None and not parts and (faults or o.status not in _REPLACING):
         return faults
     try:
@@ -120,22 +129,26 @@ def lab_events(o: Observation, own_id: str | None, scope: Scope, plan: Plan) -> 
 
 
 def lab_name(o: Observation) -> str:
-    """What an Observation that is not watched is counted as: its LOINC code."""
-    return first_code(o.code, LOINC) or "Observation"
+    """What an Observation that is not watched is counted as: its LOINC code, or else its own."""
+    return first_code(o.code, LOINC) or any_code(o.code) or "Observation"
 
 
-def _watched(concept: Concept | None, plan: Plan) -> tuple[str, AnalyteInfo] | None:
-    """The first LOINC coding that a rule watches. Local codings beside it do not matter."""
-    if concept is not None:
-        for coding in concept.coding or ():
-            if coding.system in LOINC:
-                analyte = plan.analyte_of.get(coding.code)
-                if analyte is not None:
-                    return coding.code or "", analyte
+def _watched(concept: Concept | None, plan: Plan, scope: Scope) -> _Watched | None:
+    """The first LOINC coding that a rule watches; without one the first local coding that the site maps to one."""
+    codings = (concept.coding or ()) if concept is not None else ()
+    for coding in codings:
+        if coding.system in LOINC:
+            analyte = plan.analyte_of.get(coding.code)
+            if analyte is not None:
+                return _Watched(coding.code or "", analyte, None)
+    for coding in codings if scope.codes.labs else ():
+        local = scope.codes.labs.get(coding.code or "")
+        if local is not None and coding.system not in LOINC:
+            return _Watched(local.loinc, plan.analyte_of[local.loinc], local)
     return None
 
 
-def _parts(o: Observation, plan: Plan, faults: Said) -> Iterator[_Part]:
+def _parts(o: Observation, plan: Plan, scope: Scope, faults: Said) -> Iterator[_Part]:
     """The components with a watched code. A component that cannot be read is a fault, and takes no other with it."""
     for index, raw in enumerate(decode_parts(o.component, "component")):
         path = f"component[{index}]"
@@ -144,13 +157,13 @@ def _parts(o: Observation, plan: Plan, faults: Said) -> Iterator[_Part]:
         except FhirError as error:
             faults.append(Fault(str(error)))
             continue
-        known = _watched(part.code, plan)
+        known = _watched(part.code, plan, scope)
         if known is None:
             continue
         if given(part.modifier_extension):
             faults.append(Fault(f"{path}.modifierExtension: not understood"))
             continue
-        yield _Part(path, part, *known)
+        yield _Part(path, part, known)
 
 
 def _header(o: Observation, own_id: str | None, scope: Scope) -> _Header:
@@ -219,17 +232,16 @@ def _collected(o: Observation) -> When | None:
     return None
 
 
-def _own_result(o: Observation, own: tuple[str, AnalyteInfo] | None, header: _Header) -> Said:
+def _own_result(o: Observation, own: _Watched | None, header: _Header) -> Said:
     if own is None:
         # Not watched, but it may replace what was.
         return [_event(header, header.event_id, first_code(o.code, LOINC), Result())]
-    code, analyte = own
     try:
-        found = _result(o, analyte, header)
+        found = _result(o, own, header)
     except FhirError as error:
         return [Fault(str(error))]
     if found is not None:
-        return [_event(header, header.event_id, code, found)]
+        return [_event(header, header.event_id, own.code, found)]
     group = given(o.component) or given(o.has_member)
     return [] if group else [Fault("Observation.value: missing")]
 
@@ -238,10 +250,11 @@ def _part_results(parts: list[_Part], header: _Header) -> Said:
     """The components' results, each with its code in its identity; of two with one code the second also a number."""
     said: Said = []
     seen: dict[str, int] = {}
-    for path, part, code, analyte in parts:
+    for path, part, own in parts:
+        code = own.code
         count = seen[code] = seen.get(code, 0) + 1
         try:
-            found = _result(part, analyte, header)
+            found = _result(part, own, header)
         except FhirError as error:
             said.append(Fault(f"{path}.{error}"))
             continue
@@ -253,9 +266,14 @@ def _part_results(parts: list[_Part], header: _Header) -> Said:
     return said
 
 
-def _result(part: Measured, analyte: AnalyteInfo, header: _Header) -> Result | None:
+def _result(part: Measured, own: _Watched, header: _Header) -> Result | None:
     """What a part says; nothing is asked of a part of what was withdrawn or never came."""
-    return Result() if header.status in ("cancelled", "entered-in-error") else result_of(part, analyte)
+    if header.status in ("cancelled", "entered-in-error"):
+        return Result()
+    found = result_of(part, own.analyte)
+    if own.local is not None and found is not None and found.value is not None:
+        return found._replace(unit=own.local.unit_of(found.unit))
+    return found
 
 
 def _event(header: _Header, event_id: str, code: str | None, found: Result) -> LabEvent:

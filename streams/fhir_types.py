@@ -13,6 +13,7 @@ import msgspec
 
 from monitor.events import Event, reason_of
 from monitor.times import DAY, Time, TimeError, parse_date, parse_time
+from streams.codes import NO_CODES, Codes
 
 Raw = msgspec.Raw
 T = TypeVar("T")
@@ -199,6 +200,13 @@ def first_code(concept: Concept | None, systems: frozenset[str]) -> str | None:
     return None
 
 
+def any_code(concept: Concept | None) -> str | None:
+    """The first code, whatever its system; without one the text."""
+    if concept is None:
+        return None
+    return next((coding.code for coding in concept.coding or () if coding.code), concept.text)
+
+
 def words_of(concept: Concept) -> Iterator[str]:
     """What a concept says in words: its displays, then its text."""
     for coding in concept.coding or ():
@@ -214,8 +222,9 @@ def words_of(concept: Concept) -> Iterator[str]:
 class Scope:
     """What references can lead to: the entries of one Bundle. Outside a Bundle it is empty."""
 
-    def __init__(self) -> None:
-        """Starts with nothing known."""
+    def __init__(self, codes: Codes = NO_CODES) -> None:
+        """Starts with nothing known but a site's map of its own codes."""
+        self.codes = codes
         self._resources: dict[str, tuple[str, str]] = {}
         self._held: dict[str, object] = {}
 

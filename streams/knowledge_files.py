@@ -19,7 +19,7 @@ def read_plan(overlays: list[Path]) -> Plan:
     default = sorted((one for one in folder.iterdir() if one.name.endswith(".toml")), key=lambda one: one.name)
     layers = [(one.name, tomllib.loads(one.read_text("utf-8"), parse_float=Decimal)) for one in default]
     for overlay in overlays:
-        layers += [(str(path), _read(path)) for path in _toml_files(overlay)]
+        layers += [(str(path), read_toml(path)) for path in _toml_files(overlay)]
     return Plan(lay(layers), KINDS)
 
 
@@ -32,7 +32,8 @@ def _toml_files(path: Path) -> list[Path]:
     return [path]
 
 
-def _read(path: Path) -> Table:
+def read_toml(path: Path) -> Table:
+    """One TOML file. Raises KnowledgeError where it cannot be read or is none."""
     try:
         return tomllib.loads(path.read_text("utf-8"), parse_float=Decimal)
     except OSError as error:

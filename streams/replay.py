@@ -6,20 +6,26 @@ import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from monitor.actions import unapplied
 from monitor.advance import advance, receive
-from monitor.events import Event, Gate, LabEvent, Rejected
+from monitor.events import AdministrationEvent, Event, Gate, LabEvent, Rejected
 from monitor.identity import parts_of
 from monitor.patient import Patient
 from monitor.plan import Plan
 from monitor.reconciliation import Change
 from monitor.times import ALWAYS, Time
 from monitor.types import Act, Dose, Fact, Person
-from streams.decoding import decode_block, decode_document, decode_lines
-from streams.logs import Block, LongLine, Piece, read_pieces
+from streams.codes import NO_CODES, Codes
+from streams.decoding import Located, Pass, Reject, decode_block, decode_document, decode_lines
+from streams.logs import Block, Document, LongLine, Piece, read_pieces
+from streams.meds import is_meds, read_meds
 from streams.rejects import Rejects
+from streams.spool import Facts, Spool
+
+IN_MEMORY: Final = 2_000_000
+"""Facts held in memory; more go to disk, where there is a spool."""
 
 
 class Unjudged(NamedTuple):
@@ -36,36 +42,63 @@ class Log(NamedTuple):
     To be judged is who has a dose of a watched drug, a viral load, a transplant or an action; no rule speaks of others.
     """
 
-    facts: dict[str, list[Fact]]
+    facts: Facts
     last: Time
     events: int
     unwatched: int
+    awake: frozenset[str]
+    spool: Spool | None = None
+    """Where the facts are, if they were too many for memory; `facts` is then empty."""
 
 
 class Replayed(NamedTuple):
     """What a replay says, in order, and what it could not judge."""
 
-    changes: list[Change]
+    changes: Iterable[Change]
     unjudged: list[Unjudged]
 
 
 def read_log(
-    plan: Plan, sources: Iterable[str], rejects: Rejects, progress: Callable[[int], None] | None = None
+    plan: Plan,
+    sources: Iterable[str],
+    rejects: Rejects,
+    progress: Callable[[int], None] | None = None,
+    *,
+    codes: Codes = NO_CODES,
+    spool: Spool | None = None,
+    limit: int = IN_MEMORY,
 ) -> Log:
-    """Reads logs to their end. Raises UnusableInput where one cannot be read whole."""
-    reader = _Reader(plan, rejects)
+    """Reads logs to their end. Raises UnusableInput where one cannot be read whole.
+
+    With a spool, facts beyond the limit go there.
+    """
+    reader = _Reader(plan, rejects, codes, spool, limit)
     for source in sources:
+        if is_meds(source):
+            reader.take_meds(source)
+            continue
         for piece in read_pieces(source, progress):
             reader.take(source, piece)
     return reader.log()
 
 
+def located(piece: Block | Document, plan: Plan, codes: Codes, reject: Reject, passed: Pass) -> Iterator[Located]:
+    """The events of a piece one by one, wherever they came from."""
+    if isinstance(piece, Block):
+        return decode_lines(piece.data, piece.first_line, plan, reject, passed, codes)
+    return decode_document(piece.data, piece.first_line, plan, reject, passed, codes)
+
+
 class _Reader:
     """Gathers the facts of logs, piece by piece."""
 
-    def __init__(self, plan: Plan, rejects: Rejects) -> None:
+    def __init__(self, plan: Plan, rejects: Rejects, codes: Codes, spool: Spool | None, limit: int) -> None:
         self._plan = plan
         self._rejects = rejects
+        self._codes = codes
+        self._spool = spool
+        self._limit = limit
+        self._spooled = False
         self._gate = Gate(plan)
         self._kept: list[Fact] = []
         self._patients: list[str] = []
@@ -77,6 +110,8 @@ class _Reader:
     def take(self, source: str, piece: Piece) -> None:
         """Takes the events of a piece of a log, or rejects them aloud."""
         self._gate.trim()
+        if self._spool is not None and len(self._kept) >= self._limit:
+            self._spill(self._spool)
         if isinstance(piece, LongLine):
             self._rejects.add_long(source, piece.line, piece.start, piece.size, piece.sha256)
             return
@@ -89,24 +124,50 @@ class _Reader:
         def reject(line: int | None, entry: int | None, reason: str, data: bytes) -> None:
             self._rejects.add(source, line, entry, reason, data)
 
-        if isinstance(piece, Block):
-            located = decode_lines(piece.data, piece.first_line, self._plan, reject, self._pass)
-        else:
-            located = decode_document(piece.data, piece.first_line, self._plan, reject, self._pass)
-        for one in located:
+        for one in located(piece, self._plan, self._codes, reject, self._pass):
             try:
-                self._take(one.event)
+                self._take(self._codes.translate(one.event))
             except Rejected as error:
                 reject(one.line, one.entry, str(error), bytes(one.data))
 
     def log(self) -> Log:
         """All that was taken, by patient."""
-        last = max(self._last, max(map(attrgetter("recorded"), self._kept), default=ALWAYS))
-        facts: dict[str, list[Fact]] = {patient_id: [] for patient_id in sorted(self._awake)}
+        awake = frozenset(self._awake)
+        if self._spool is not None and self._spooled:
+            self._spill(self._spool)
+            return Log({}, self._last, self._count, self._unwatched, awake, self._spool)
+        last = self._latest()
+        facts: Facts = {patient_id: [] for patient_id in sorted(self._awake)}
         for patient_id, one in zip(self._patients, self._kept, strict=True):
             if patient_id in self._awake:
                 facts[patient_id].append(one)
-        return Log(facts, last, self._count, self._unwatched)
+        return Log(facts, last, self._count, self._unwatched, awake)
+
+    def take_meds(self, source: str) -> None:
+        """Takes the rows of a MEDS file that the site's map names."""
+
+        def passed(code: str, count: int) -> None:
+            self._count += count
+            self._unwatched += count
+
+        for row in read_meds(source, self._codes, passed):
+            if self._spool is not None and len(self._kept) >= self._limit:
+                self._spill(self._spool)
+            try:
+                if row.event is None:
+                    raise Rejected(row.fault)  # noqa: TRY301 - rejected like any other row
+                self._take(row.event, uncharted=True)
+            except Rejected as error:
+                self._rejects.add(source, row.number, None, str(error), row.data)
+
+    def _latest(self) -> Time:
+        return max(self._last, max(map(attrgetter("recorded"), self._kept), default=ALWAYS))
+
+    def _spill(self, spool: Spool) -> None:
+        self._last = self._latest()
+        spool.add(self._patients, self._kept)
+        self._patients, self._kept = [], []
+        self._spooled = True
 
     def _pass(self, what: str) -> None:
         self._count += 1
@@ -116,20 +177,23 @@ class _Reader:
         lines: list[bytes] = []
         for number, event in enumerate(events):
             try:
-                self._take(event)
+                self._take(event if self._codes is NO_CODES else self._codes.translate(event))
             except Rejected as error:
                 lines = lines or block.data.split(b"\n")
                 self._rejects.add(
                     source, block.first_line + number, None, str(error), lines[number].removesuffix(b"\r")
                 )
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Event, *, uncharted: bool = False) -> None:
         fact: Fact | None
         if type(event) is LabEvent:
             fact = self._gate.lab(event)
             wakes = fact is not None and fact.analyte == self._plan.cmv
         else:
-            fact = self._gate.admit(event)
+            if uncharted and isinstance(event, AdministrationEvent):
+                fact = self._gate.admit_uncharted(event)
+            else:
+                fact = self._gate.admit(event)
             wakes = _wakes(fact, self._plan.watched)
         self._count += 1
         if fact is None:

@@ -25,7 +25,7 @@ from streams.simulation.record import Event, Record, rounded
 
 # Shares, of draws and of results.
 _CLOTTED: Final = 0.006
-_EDTA: Final = 0.0012
+_EDTA: Final = 0.004
 _HEMOLYZED: Final = 0.003
 _VERY_LATE: Final = 0.006
 _TWICE: Final = 0.012
