@@ -6,7 +6,8 @@ doses and the courses of each drug, and what is known of the person.
 
 import math
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import msgspec
 from pydantic import ValidationError
@@ -26,11 +27,12 @@ from monitor.knowledge import (
     Table,
     Viral,
     file_of,
+    numbers_in,
     ruleset_of,
 )
 from monitor.times import Time
 from monitor.types import Lab, Rule
-from monitor.units import MILLION, Quantity, millionths, scale_of
+from monitor.units import MILLION, Quantity, UnitError, millionths, scale_of
 
 Amounts = tuple[int, ...]
 """A cut-off on an analyte's scale, one for each of its units (the unit of the result judged chooses)."""
@@ -58,13 +60,19 @@ class AnalyteInfo(msgspec.Struct, gc=False, eq=False):
         """The unit that a text names, whatever its case and its micro sign; None for an unknown one."""
         return self.folded.get(_fold(text))
 
+    def unit_of(self, quantity: Quantity) -> int:
+        """The unit of a quantity of knowledge. Raises UnitError where results do not come in it."""
+        if quantity.unit not in self.units:
+            raise UnitError(quantity, self.name)
+        return self.units[quantity.unit]
+
     def amounts(self, amount: Amount) -> Amounts:
         """A quantity of knowledge on this analyte's scale, by the unit of the result it will be held against.
 
         Units for which the quantity is not defined use the first definition, converted without rounding; a log10 unit
         uses the logarithm; one that cannot be converted is out of reach.
         """
-        defined = {self.units[q.unit]: millionths(q.value) * self.scale[self.units[q.unit]] for q in amount.value}
+        defined = {self.unit_of(q): millionths(q.value) * self.scale[self.unit_of(q)] for q in amount.value}
         first = next(iter(defined.values()))
         found = []
         for unit in range(len(self.scale)):
@@ -209,11 +217,13 @@ class Plan:
         self.ruleset = ruleset_of(layers.table)
         self.knowledge = knowledge
         self.rule_data = data
+        self._sources: dict[tuple[int, str | None], tuple[str, ...]] = {}
         self.analytes = [_analyte(i, key, a) for i, (key, a) in enumerate(knowledge.analytes.items())]
         self.analyte_index = {a.key: a.index for a in self.analytes}
         self.mass = {unit: millionths(f) for unit, f in knowledge.doses.mass.items()}
         self._read_doses(knowledge)
-        self.drugs = [_drug(i, name, d, self) for i, (name, d) in enumerate(knowledge.drugs.items())]
+        drugs = enumerate(knowledge.drugs.items())
+        self.drugs = _placed(lambda: [_drug(i, name, d, self) for i, (name, d) in drugs], ("drugs",), layers)
         self.drug_index = {d.name: d.index for d in self.drugs}
         self._names = drug_names(knowledge.drugs)
         behavior, renal = knowledge.behavior, knowledge.renal
@@ -229,7 +239,8 @@ class Plan:
             knowledge.baseline.first_within.value,
             knowledge.baseline.graft_settles.value,
         )
-        self.viral = _viral(knowledge.viral, self.analytes[self.analyte_index["cmv-dna"]])
+        cmv = self.analytes[self.analyte_index["cmv-dna"]]
+        self.viral = _placed(lambda: _viral(knowledge.viral, cmv), ("viral",), layers)
         self.watched = frozenset(d.index for d in self.drugs if d.course)
         self.by_dosing = tuple(d.index for d in self.drugs if d.course and d.course.apart is not None)
         self.weight = self.analyte_index["weight"]
@@ -237,11 +248,8 @@ class Plan:
         self.cmv = self.analyte_index["cmv-dna"]
         self.kilogram = self.analytes[self.weight].scale[self.analytes[self.weight].units["kg"]]
         self.mg_per_dl = self.analytes[self.creatinine].scale[self.analytes[self.creatinine].units["mg/dL"]]
-        self._read_links(knowledge, data)
-        self.rules: list[Rule] = []
-        for code, kind in kinds.items():
-            if code in data:
-                self.rules += kind.build(code, data[code], self)
+        _placed(lambda: self._read_links(knowledge, data), ("rules",), layers)
+        self.rules = self._build_rules(kinds, layers)
         self.rules.sort(key=lambda rule: rule.rank)
         for slot, rule in enumerate(self.rules):
             rule.slot = slot
@@ -266,6 +274,25 @@ class Plan:
         for rule in self.rules:
             for source in {i for group in rule.needs for i in group}:
                 self.needing.setdefault(source, []).append(rule)
+
+    def _build_rules(self, kinds: dict[str, "Kind"], layers: Layers) -> list[Rule]:
+        rules: list[Rule] = []
+        for code, kind in kinds.items():
+            if code in self.rule_data:
+                build = partial(kind.build, code, self.rule_data[code], self)
+                rules += _placed(build, ("rules", code), layers)
+        return rules
+
+    def sources_of(self, rule: Rule, drug: str | None) -> tuple[str, ...]:
+        """What an alert rests on, by title; the labels of other antivirals than its own left out."""
+        key = rule.slot, drug
+        known = self._sources.get(key)
+        if known is None:
+            others = {self.drugs[i].name for i in self.watched if self.drugs[i].name != drug} if drug else set()
+            own = [name for name in rule.references if name.partition("-")[0] not in others]
+            known = tuple(self.knowledge.sources[name].title for name in own or rule.references)
+            self._sources[key] = known
+        return known
 
     def _read_links(self, knowledge: Knowledge, data: dict[str, RuleData]) -> None:
         index = self.analyte_index
@@ -348,6 +375,8 @@ class Plan:
 
     def dose_amount(self, quantity: Quantity) -> tuple[int, bool]:
         """A dosage of knowledge in millionths of mg, or of mg/kg (then True)."""
+        if quantity.unit not in self._dose_units:
+            raise UnitError(quantity, "a dose")
         _, kind, factor = self.dose_units[self._dose_units[quantity.unit]]
         return millionths(quantity.value) * factor // MILLION, kind == "per_kg"
 
@@ -369,7 +398,7 @@ def drug_names(drugs: dict[str, Drug]) -> dict[str, str]:
     names = {name: name for name in drugs}
     for name, drug in drugs.items():
         for other in (*drug.names, *drug.rxnorm):
-            names.setdefault(other, name)
+            names.setdefault(other.lower(), name)
     return names
 
 
@@ -422,6 +451,22 @@ def _validated(layers: Layers, kinds: dict[str, Kind]) -> tuple[Knowledge, dict[
     return knowledge, data
 
 
+T = TypeVar("T")
+
+
+def _placed(build: Callable[[], T], path: Path, layers: Layers) -> T:
+    """What is built from the table at a path; a quantity in a unit that does not belong there is told with its key."""
+    try:
+        return build()
+    except UnitError as error:
+        table = layers.table
+        for key in path:
+            table = table[key]
+        text = f"{error.quantity.value} {error.quantity.unit}"
+        found = next((place for place, number in numbers_in(table, path) if text in str(number["value"])), path)
+        raise KnowledgeError([Problem(file_of(found, layers.origin), ".".join(found), str(error))]) from None
+
+
 def _clashes(knowledge: Knowledge, layers: Layers) -> Iterable[Problem]:
     """What no single table shows: two drugs of one name, two analytes of one code, a spelling of no unit."""
 
@@ -432,7 +477,8 @@ def _clashes(knowledge: Knowledge, layers: Layers) -> Iterable[Problem]:
     for name, drug in knowledge.drugs.items():
         for text in (name, *drug.names, *drug.rxnorm):
             if owner.setdefault(text, name) != name:
-                yield problem(("drugs", name), f"'{text}' already means {owner[text]}")
+                yield problem(("drugs", name), f"'{text}' means {owner[text]} too")
+                yield problem(("drugs", owner[text]), f"'{text}' means {name} too")
     owner.clear()
     for key, analyte in knowledge.analytes.items():
         for code in analyte.loinc:

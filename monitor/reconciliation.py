@@ -230,7 +230,7 @@ def _alert(
         detail,
         recommendation,
         evidence,
-        list(rule.references),
+        list(p.plan.sources_of(rule, episode.drug)),
         reason,
         supersedes,
         p.plan.ruleset,

@@ -263,7 +263,12 @@ def say(k: Overdue, p: Patient, t: Time, level: Level, episode: Episode) -> Word
     if promises:
         parts.append(promises)
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
-    return Words(f"{name.capitalize()}: {k.data.title.lower()}", ". ".join(parts) + ".", advice, tuple(labs))
+    return Words(f"{name.capitalize()}: {_in_sentence(k.data.title)}", ". ".join(parts) + ".", advice, tuple(labs))
+
+
+def _in_sentence(title: str) -> str:
+    """A title after a colon: `Creatinine overdue` in lower case, `CMV DNA overdue` as it is."""
+    return title if title[1].isupper() else title[0].lower() + title[1:]
 
 
 # After therapy ---------------------------------------------------------------------------------------------------
