@@ -187,7 +187,7 @@ def test_a_later_dose_in_band_ends_it_and_the_alert_shows_its_grounds():
     raised = next(one for one in changes if one.code == "dose-above-renal-band")
     assert (raised.drug, raised.subject) == ("foscarnet", None)
     assert any("creatinine" in one.text for one in raised.evidence)
-    assert "foscarnet-us" in raised.references
+    assert any(one.startswith("Foscarnet") for one in raised.references)
 
 
 @pytest.mark.parametrize(("age", "expected"), [(7 * D, "warning"), (7 * D + US, None)])

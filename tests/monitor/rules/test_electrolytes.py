@@ -133,7 +133,7 @@ def test_the_alert_shows_its_grounds():
     (change,) = [one for one in alerts(treated(low)) if one.code == "hypocalcemia"]
     assert (change.drug, change.subject, change.onset_at) == ("foscarnet", None, "2026-01-12T00:00:00Z")
     assert change.evidence[0].event_id == low["event_id"]
-    assert "foscarnet-us" in change.references
+    assert any(one.startswith("Foscarnet") for one in change.references)
 
 
 @pytest.mark.parametrize(("comparator", "value", "expected"), [("<", 3.0, "warning"), ("<", 3.1, None), (">", 2, None)])
