@@ -51,7 +51,7 @@ class PatientCode(msgspec.Struct, forbid_unknown_fields=True):
     hiv: bool | None = None
 
 
-class Meds(msgspec.Struct, forbid_unknown_fields=True):
+class Meds(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """How the times of MEDS rows are read: the offset of those that have none, and days added to all."""
 
     offset: str = "+00:00"
