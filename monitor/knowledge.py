@@ -189,8 +189,8 @@ class Course(Entry):
     prophylaxis_clear: Span | None = None
 
 
-def _schedule(text: str) -> "Schedule":
-    dose, _, every = text.partition(" every ")
+def _schedule(text: object) -> "Schedule":
+    dose, _, every = text.partition(" every ") if isinstance(text, str) else ("", "", "")
     return Schedule(parse_quantity(dose), parse_duration(every))
 
 
@@ -401,6 +401,8 @@ def _lay_over(below: Table, above: Table, file: str, path: Path, origin: dict[Pa
             known = below.get(key)
             if not isinstance(known, dict) or "value" in value:
                 known = below[key] = {}
+                for old in [path for path in origin if path[: len(here)] == here and path != here]:
+                    del origin[old]
             _lay_over(known, value, file, here, origin)
         else:
             below[key] = value

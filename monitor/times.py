@@ -72,9 +72,9 @@ def clock_text(at: Time) -> str:
     return (_EPOCH + timedelta(microseconds=at)).isoformat(" ", "minutes")[:16] + " UTC"
 
 
-def parse_duration(text: str) -> int:
+def parse_duration(text: object) -> int:
     """`48 h`, `7 d`, `90 min` in microseconds. Raises ValueError for anything else."""
-    number, _, unit = text.partition(" ")
+    number, _, unit = text.partition(" ") if isinstance(text, str) else ("", "", "")
     if unit not in _UNITS:
         raise ValueError("not a duration such as '48 h', '7 d' or '90 min'")
     count = float(number)

@@ -18,9 +18,17 @@ class Quantity(NamedTuple):
     unit: str
 
 
-def parse_quantity(text: str) -> Quantity:
+class UnitError(ValueError):
+    """A quantity of knowledge in a unit that what it measures does not have."""
+
+    def __init__(self, quantity: Quantity, what: str) -> None:
+        super().__init__(f"not a unit of {what}")
+        self.quantity = quantity
+
+
+def parse_quantity(text: object) -> Quantity:
     """`0.3 mg/dL` as a quantity. Raises ValueError without a unit or a number of zero or more."""
-    number, _, unit = text.partition(" ")
+    number, _, unit = text.partition(" ") if isinstance(text, str) else ("", "", "")
     try:
         value = Decimal(number)
     except ArithmeticError:

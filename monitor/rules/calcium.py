@@ -99,13 +99,13 @@ def build(code: str, data: CalciumData, plan: Plan) -> list[Rule]:
 def _slopes(data: CalciumData, total: AnalyteInfo, albumin: AnalyteInfo) -> tuple[tuple[int, int, int], ...]:
     """Each pair of slope and normal albumin by the unit of calcium; other units use the first."""
     pairs = list(zip(data.albumin_slope.value, data.albumin_normal.value, strict=True))
-    by_unit = {total.units[slope.unit]: (slope, normal) for slope, normal in pairs}
+    by_unit = {total.unit_of(slope): (slope, normal) for slope, normal in pairs}
     found = []
     for unit in range(len(total.scale)):
         slope, normal = by_unit.get(unit, pairs[0])
-        per = millionths(slope.value) * total.scale[total.units[slope.unit]]
-        below = millionths(1) * albumin.scale[albumin.units[normal.unit]]
-        found.append((per, below, millionths(normal.value) * albumin.scale[albumin.units[normal.unit]]))
+        per = millionths(slope.value) * total.scale[total.unit_of(slope)]
+        below = millionths(1) * albumin.scale[albumin.unit_of(normal)]
+        found.append((per, below, millionths(normal.value) * albumin.scale[albumin.unit_of(normal)]))
     return tuple(found)
 
 
