@@ -151,6 +151,13 @@ class Gate:
         """
         return self._admit[type(event)](event)
 
+    def admit_uncharted(self, event: AdministrationEvent) -> Dose | None:
+        """The dose of a source that charts no amounts (MEDS): without one it counts as given.
+
+        Raises Rejected as `admit` does.
+        """
+        return self._administration(event, uncharted=event.dose is None)
+
     def trim(self) -> None:
         """Forgets the times read so far if they have become many; to be called between blocks of events."""
         if len(self.times) > _TIMES_KEPT:
@@ -256,7 +263,7 @@ class Gate:
         index = -1 if analyte is None else analyte.index
         return Lab(event.event_id, recorded, at, index, event.code or "", 0, rank=rank)
 
-    def _administration(self, event: AdministrationEvent) -> Dose | None:
+    def _administration(self, event: AdministrationEvent, *, uncharted: bool = False) -> Dose | None:
         recorded = self._time(event.recorded_at, "recorded_at")
         status = event.status or "completed"
         withdrawn = status == "entered-in-error"
@@ -273,7 +280,7 @@ class Gate:
                 raise Rejected("ended_at: before started_at")
         drug = self._plan.find_drug(event.drug) if event.drug is not None else None
         given = status in _GIVEN
-        value, unit = self._amount(event, given, drug)
+        value, unit = (None, -1) if uncharted else self._amount(event, given, drug)
         if drug is None:
             if event.drug is not None and not withdrawn:
                 return None

@@ -43,12 +43,19 @@ def _options(
         raise typer.Exit
 
 
+CodesOption = Annotated[
+    Path | None,
+    typer.Option("--codes", metavar="MAP.toml", help="A site's map of its own codes to LOINC, drugs and units."),
+]
+
+
 @app.command()
 def replay(
     logs: Annotated[
         list[str],
         typer.Argument(
-            metavar="LOG...", help="Logs: .ndjson, .jsonl, .json, each also .gz or .zst; - is standard input."
+            metavar="LOG...",
+            help="Logs: .ndjson, .jsonl, .json, each also .gz or .zst; .parquet (MEDS, with --codes); - is stdin.",
         ),
     ],
     *,
@@ -67,6 +74,15 @@ def replay(
     unjudged: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what could not be judged for want of data, as NDJSON.")
     ] = None,
+    codes: CodesOption = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Judge patients in N processes; the same bytes come out.",
+        ),
+    ] = 1,
     knowledge: KnowledgeOption = None,
 ) -> None:
     """Run the monitor over logs and say what changed for whom.
@@ -79,9 +95,33 @@ def replay(
 
     _exit(
         run_replay(
-            logs, as_json=as_json, until=until, rejects_path=rejects, unjudged_path=unjudged, overlays=knowledge or []
+            logs,
+            as_json=as_json,
+            until=until,
+            rejects_path=rejects,
+            unjudged_path=unjudged,
+            overlays=knowledge or [],
+            codes_path=codes,
+            jobs=jobs,
         )
     )
+
+
+@app.command()
+def unmapped(
+    logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="Logs, as for `cmvigil replay`.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of NDJSON for each code and unit.")] = False,
+    codes: CodesOption = None,
+    knowledge: KnowledgeOption = None,
+) -> None:
+    """List the codes and units of logs that no rule knows, the most frequent first.
+
+    From it a map for --codes can be written; given one, only what it leaves out is listed.
+    """
+    from streams.commands.unmapped import run_unmapped  # noqa: PLC0415
+
+    _exit(run_unmapped(logs, as_json=as_json, codes_path=codes, overlays=knowledge or []))
 
 
 @app.command()

@@ -2,14 +2,20 @@
 
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from monitor.knowledge import KnowledgeError
+from monitor.plan import Plan
+from monitor.times import Time
+from streams.codes import read_codes
 from streams.commands.common import OK, Unusable, open_rejects, progress_bar, reader_left, refuse, time_of
 from streams.knowledge_files import read_plan
 from streams.logs import UnusableInput, size_of
 from streams.output import print_table, write_ndjson, write_unjudged
+from streams.partitions import judge_parts
 from streams.rejects import Rejects
 from streams.replay import Log, Replayed, judge_log, no_collection, read_log
+from streams.spool import Spool
 
 
 def run_replay(
@@ -20,16 +26,22 @@ def run_replay(
     rejects_path: Path | None,
     unjudged_path: Path | None,
     overlays: list[Path],
+    codes_path: Path | None = None,
+    jobs: int = 1,
 ) -> int:
     """`cmvigil replay`."""
     try:
         plan = read_plan(overlays)
         stop = time_of(until, "--until")
-        with open_rejects(rejects_path) as rejects, no_collection():
+        codes = read_codes(codes_path, plan)
+        with (
+            open_rejects(rejects_path) as rejects,
+            TemporaryDirectory(prefix="cmvigil-", ignore_cleanup_errors=True) as folder,
+            no_collection(),
+        ):
             with progress_bar("reading", size_of(logs)) as progress:
-                log = read_log(plan, logs, rejects, progress)
-            with progress_bar("judging", sum(map(len, log.facts.values()))) as progress:
-                replayed = judge_log(plan, log, log.last if stop is None else stop, progress)
+                log = read_log(plan, logs, rejects, progress, codes=codes, spool=Spool(Path(folder)))
+            replayed = _judge(plan, log, log.last if stop is None else stop, Path(folder), jobs)
             _write(replayed, as_json=as_json, unjudged_path=unjudged_path)
             _count(log, rejects, replayed, unjudged_path)
     except (UnusableInput, Unusable, KnowledgeError) as error:
@@ -37,6 +49,17 @@ def run_replay(
     except BrokenPipeError:
         reader_left()
     return OK
+
+
+def _judge(plan: Plan, log: Log, until: Time, folder: Path, jobs: int) -> Replayed:
+    if jobs > 1:
+        # No progress bar: its thread and a fork do not go together.
+        return judge_parts(plan, log, until, folder, jobs)
+    total = None if log.spool is not None else sum(map(len, log.facts.values()))
+    with progress_bar("judging", total) as progress:
+        if log.spool is not None:
+            return judge_parts(plan, log, until, folder, progress=progress)
+        return judge_log(plan, log, until, progress)
 
 
 def _write(replayed: Replayed, *, as_json: bool, unjudged_path: Path | None) -> None:
@@ -53,7 +76,7 @@ def _write(replayed: Replayed, *, as_json: bool, unjudged_path: Path | None) -> 
 
 def _count(log: Log, rejects: Rejects, replayed: Replayed, unjudged_path: Path | None) -> None:
     """What a reader must know beside the alerts, on standard error."""
-    told = [f"{log.events} events, {len(log.facts)} patients judged"]
+    told = [f"{log.events} events, {len(log.awake)} patients judged"]
     if log.unwatched:
         told.append(f"{log.unwatched} not watched by any rule")
     if rejects.count:
