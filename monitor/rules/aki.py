@@ -238,7 +238,8 @@ def say(k: Aki, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     last, which = p.last_dose(k.drugs, t)
     start = p.state_start(which, t)
     parts.append(f"Course of {p.plan.drugs[which].name} since {clock_text(start)}, last dose {clock_text(last)}")
-    others = drugs_text(p, k.data.nephrotoxins, t, k.data.nephrotoxins_within.value)
+    own = p.plan.drugs[which].name
+    others = drugs_text(p, (name for name in k.data.nephrotoxins if name != own), t, k.data.nephrotoxins_within.value)
     if others:
         parts.append(f"Other nephrotoxic drugs within {duration_text(k.data.nephrotoxins_within.value)}: {others}")
     basis = (lab, figures.lowest_48h, figures.lowest_7d, *(figures.baseline.labs if figures.baseline else ()))
