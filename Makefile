@@ -33,7 +33,7 @@ run: .venv/run ## Set up, and replay the sample log; where it is given, real hos
 	$(BIN)/cmvigil replay seeds/logs/sample.ndjson.gz
 	@if [ -d $(SHARED)/data/mimic-iv-demo-meds ]; then \
 		echo "MIMIC-IV demo, with acyclovir as a kidney-watched drug:"; \
-		$(BIN)/cmvigil replay $(SHARED)/data/mimic-iv-demo-meds --codes seeds/codes/mimic-iv-demo.toml \
+		$(BIN)/cmvigil replay $(SHARED)/data/mimic-iv-demo-meds/mimic_iv_demo_meds_events.parquet --codes seeds/codes/mimic-iv-demo.toml \
 			--knowledge seeds/sites/acyclovir.toml; fi
 
 check: .venv/dev ## Format, lint, types, import contract and the fast tests (2 minutes at most)
