@@ -12,8 +12,9 @@ from tests.differential import histories, oracle
 from tests.differential.oracle import judge
 from tests.differential.oracle.facts import instant, iso
 
-EXAMPLES = Path("/work/shared/cases/examples.ndjson")
-EXPECTED = Path("/work/shared/cases/expected.json")
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "cases"
+EXAMPLES = SHARED / "examples.ndjson"
+EXPECTED = SHARED / "expected.json"
 ZERO = datetime(2026, 3, 1, 8, tzinfo=UTC)
 MINUTE = 1 / 60
 TICK = timedelta(microseconds=1)
