@@ -110,7 +110,7 @@ class _Reader:
     def take(self, source: str, piece: Piece) -> None:
         """Takes the events of a piece of a log, or rejects them aloud."""
         self._gate.trim()
-        if self._spool is not None and len(self._kept) >= self._limit:
+        if self._spool is not None and len(self._kept) > self._limit:
             self._spill(self._spool)
         if isinstance(piece, LongLine):
             self._rejects.add_long(source, piece.line, piece.start, piece.size, piece.sha256)
@@ -133,7 +133,7 @@ class _Reader:
     def log(self) -> Log:
         """All that was taken, by patient."""
         awake = frozenset(self._awake)
-        if self._spool is not None and self._spooled:
+        if self._spool is not None and (self._spooled or len(self._kept) > self._limit):
             self._spill(self._spool)
             return Log({}, self._last, self._count, self._unwatched, awake, self._spool)
         last = self._latest()
@@ -151,7 +151,7 @@ class _Reader:
             self._unwatched += count
 
         for row in read_meds(source, self._codes, passed):
-            if self._spool is not None and len(self._kept) >= self._limit:
+            if self._spool is not None and len(self._kept) > self._limit:
                 self._spill(self._spool)
             try:
                 if row.event is None:

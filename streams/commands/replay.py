@@ -12,7 +12,6 @@ from streams.commands.common import OK, Unusable, open_rejects, progress_bar, re
 from streams.knowledge_files import read_plan
 from streams.logs import UnusableInput, size_of
 from streams.output import print_table, write_ndjson, write_unjudged
-from streams.partitions import judge_parts
 from streams.rejects import Rejects
 from streams.replay import Log, Replayed, judge_log, no_collection, read_log
 from streams.spool import Spool
@@ -52,14 +51,17 @@ def run_replay(
 
 
 def _judge(plan: Plan, log: Log, until: Time, folder: Path, jobs: int) -> Replayed:
+    if jobs == 1 and log.spool is None:
+        with progress_bar("judging", sum(map(len, log.facts.values()))) as progress:
+            return judge_log(plan, log, until, progress)
+    # Processes take 30 ms to import: only for large logs.
+    from streams.partitions import judge_parts  # noqa: PLC0415
+
     if jobs > 1:
         # No progress bar: its thread and a fork do not go together.
         return judge_parts(plan, log, until, folder, jobs)
-    total = None if log.spool is not None else sum(map(len, log.facts.values()))
-    with progress_bar("judging", total) as progress:
-        if log.spool is not None:
-            return judge_parts(plan, log, until, folder, progress=progress)
-        return judge_log(plan, log, until, progress)
+    with progress_bar("judging", None) as progress:
+        return judge_parts(plan, log, until, folder, progress=progress)
 
 
 def _write(replayed: Replayed, *, as_json: bool, unjudged_path: Path | None) -> None:

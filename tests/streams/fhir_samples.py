@@ -85,7 +85,7 @@ EXPECTED: dict[str, Sample] = {
         found="Patient 1",
         refused="",
         passed=(
-            "Device 1; DiagnosticReport 1; Encounter 1; Location 3; MessageHeader 1; Observation 1; Organization "
+            "APELV 1; Device 1; DiagnosticReport 1; Encounter 1; Location 3; MessageHeader 1; Organization "
             "6; Practitioner 3; PractitionerRole 2; ServiceRequest 1; Specimen 1"
         ),
     ),
@@ -110,8 +110,8 @@ EXPECTED: dict[str, Sample] = {
         found="Patient 1",
         refused="",
         passed=(
-            "Account 1; AllergyIntolerance 3; Encounter 1; Location 2; Medication 1; MedicationRequest 2; "
-            "MessageHeader 1; Observation 1; Organization 1"
+            "99199.Z56 1; Account 1; AllergyIntolerance 3; Encounter 1; Location 2; Medication 1; MedicationRequest 2; "
+            "MessageHeader 1; Organization 1"
         ),
     ),
     "cases/examples.ndjson lines": _sample(

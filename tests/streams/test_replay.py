@@ -287,7 +287,8 @@ def test_boundaries_that_are_still_accepted(tmp_path):
 def test_a_line_of_100_megabytes_is_rejected_in_bounded_memory(tmp_path):
     script = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (700 << 20,) * 2);"
-        "from streams.cli import main; sys.argv = ['cmvigil', 'replay', '-', '--json', '--rejects', sys.argv[1]]; main()"
+        "from streams.cli import main; sys.argv = ['cmvigil', 'replay', '-', '--json', '--rejects', sys.argv[1]];"
+        "main()"
     )
     data = ndjson(dose()) + b'{"type":"lab","event_id":"' + b"x" * (100 << 20) + b'"}\n' + ndjson(lab())
     done = subprocess.run(
