@@ -126,17 +126,22 @@ def unmapped(
 
 @app.command()
 def rules(
+    code: Annotated[str | None, typer.Argument(help="One code, shown whole with every number and source.")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Everything that is known, as JSON.")] = False,
+    as_page: Annotated[bool, typer.Option("--page", help="The documentation page docs/rules.md.")] = False,
     check: Annotated[
-        Path | None, typer.Option(metavar="DIR_OR_FILE", help="Validate a site's own knowledge and say what is wrong.")
+        Path | None,
+        typer.Option(
+            metavar="DIR_OR_FILE", help="Validate a site's own knowledge, and say what it changes or what is wrong."
+        ),
     ] = None,
     knowledge: KnowledgeOption = None,
 ) -> None:
     """Show what the monitor knows: every code, threshold and schedule, each with its source."""
     from streams.commands.rules import run_rules  # noqa: PLC0415
 
-    _exit(run_rules(as_json=as_json, check=check, overlays=knowledge or []))
+    _exit(run_rules(code=code, as_json=as_json, as_page=as_page, check=check, overlays=knowledge or []))
 
 
 @app.command()

@@ -1,0 +1,155 @@
+"""What the monitor knows, as plain data for a reader: rules with their numbers, drugs, analytes, sources."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from monitor.knowledge import Table, numbers_in
+from monitor.plan import Plan
+
+
+class NumberView(msgspec.Struct):
+    """One sourced number: its path below the rule or drug, its value as written, its source, and how sure that is."""
+
+    path: str
+    value: Any
+    source: str
+    tag: str
+    note: str | None = None
+
+
+class RuleView(msgspec.Struct):
+    """One code: what raises and ends it, for which drugs and subjects, how severe, and every number."""
+
+    code: str
+    title: str
+    condition: str
+    ends: str
+    severities: list[str]
+    drugs: list[str]
+    sources: list[str]
+    numbers: list[NumberView]
+    advice: dict[str, str]
+
+
+class DrugView(msgspec.Struct):
+    """A drug under all its names; with a course it is watched. `bands` are the label's, from the best kidney down."""
+
+    name: str
+    names: list[str]
+    rxnorm: list[str]
+    watched: bool
+    numbers: list[NumberView]
+    bands: list[dict[str, Any]]
+
+
+class AnalyteView(msgspec.Struct):
+    """A laboratory analyte: its codes, and every unit with its factor to the first."""
+
+    key: str
+    name: str
+    loinc: dict[str, str]
+    units: dict[str, str]
+    plausible: NumberView | None = None
+
+
+class KnowledgeView(msgspec.Struct):
+    """Everything."""
+
+    ruleset: str
+    sources: dict[str, str]
+    rules: list[RuleView]
+    drugs: list[DrugView]
+    analytes: list[AnalyteView]
+    shared: list[NumberView]
+
+
+def view(plan: Plan) -> KnowledgeView:
+    """All that a plan knows."""
+    table = plan.table
+    sources = {name: source.title for name, source in plan.knowledge.sources.items()}
+    shared = [
+        number
+        for part in ("behavior", "renal", "baseline", "viral")
+        for number in numbers(table.get(part, {}), sources, part)
+    ]
+    return KnowledgeView(
+        plan.ruleset,
+        sources,
+        [_rule(plan, code, sources) for code in plan.rule_data],
+        [_drug(plan, name, table["drugs"][name], sources) for name in plan.knowledge.drugs],
+        [_analyte(key, table["analytes"][key], sources) for key in plan.knowledge.analytes],
+        shared,
+    )
+
+
+def numbers(table: Table, sources: dict[str, str], below: str = "") -> list[NumberView]:
+    """Every sourced number of a table."""
+    prefix = f"{below}." if below else ""
+    return [
+        NumberView(prefix + ".".join(path), _plain(one["value"]), sources[one["source"]], one["tag"], one.get("note"))
+        for path, one in numbers_in(table)
+    ]
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
+    if isinstance(value, Decimal):
+        return float(value) if value % 1 else int(value)
+    return [_plain(one) for one in value] if isinstance(value, list) else value
+
+
+def _rule(plan: Plan, code: str, sources: dict[str, str]) -> RuleView:
+    data, rules = plan.rule_data[code], [plan.rules[slot] for slot in plan.slots.get(code, ())]
+    severities = {severity for rule in rules for severity in rule.severities if severity}
+    return RuleView(
+        code,
+        data.title,
+        data.condition,
+        data.ends,
+        [severity for severity in ("info", "warning", "critical") if severity in severities],
+        sorted({rule.drug for rule in rules if rule.drug}),
+        [sources[name] for name in data.references],
+        numbers(plan.table["rules"][code], sources),
+        {str(severity): text for severity, text in data.advice.items()},
+    )
+
+
+def _drug(plan: Plan, name: str, table: Table, sources: dict[str, str]) -> DrugView:
+    drug = plan.knowledge.drugs[name]
+    bands = [{key: _plain(value) for key, value in band.items()} for band in table.get("renal", {}).get("bands", ())]
+    return DrugView(name, list(drug.names), list(drug.rxnorm), drug.course is not None, numbers(table, sources), bands)
+
+
+def _analyte(key: str, table: Table, sources: dict[str, str]) -> AnalyteView:
+    plausible = next(iter(numbers({"plausible": table["plausible"]}, sources)), None) if "plausible" in table else None
+    units = {unit: str(factor) for unit, factor in table["units"].items()}
+    return AnalyteView(key, table["name"], dict(table["loinc"]), units, plausible)
+
+
+def changed(before: KnowledgeView, after: KnowledgeView) -> Iterator[tuple[str, Any, Any]]:
+    """Every number that a site's own knowledge adds, changes or takes away: path, old value, new value."""
+    old, new = dict(_all_numbers(before)), dict(_all_numbers(after))
+    for path in dict.fromkeys((*old, *new)):
+        if old.get(path) != new.get(path):
+            yield path, old.get(path), new.get(path)
+
+
+def _all_numbers(one: KnowledgeView) -> Iterator[tuple[str, Any]]:
+    yield from ((number.path, number.value) for number in one.shared)
+    for rule in one.rules:
+        yield from ((f"rules.{rule.code}.{number.path}", number.value) for number in rule.numbers)
+        yield from ((f"rules.{rule.code}.advice.{severity}", text) for severity, text in rule.advice.items())
+    for drug in one.drugs:
+        yield from ((f"drugs.{drug.name}.{number.path}", number.value) for number in drug.numbers)
+        yield f"drugs.{drug.name}", sorted((*drug.names, *drug.rxnorm))
+        for band in drug.bands:
+            yield f"drugs.{drug.name}.renal {band.get('over', band.get('from'))}", band
+    for analyte in one.analytes:
+        yield f"analytes.{analyte.key}", {"loinc": sorted(analyte.loinc), "units": analyte.units}
+
+
+def value_text(value: Any) -> str:  # noqa: ANN401 - whatever TOML holds
+    """A value as a reader expects it."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
