@@ -108,6 +108,28 @@ def replay(
 
 
 @app.command()
+def explain(
+    logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="Logs, as for `cmvigil replay`.")],
+    *,
+    alert: Annotated[str, typer.Option(metavar="ID", help="The alert_id.")],
+    as_of: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Also what was known at this ISO 8601 time with an offset.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+    codes: CodesOption = None,
+    knowledge: KnowledgeOption = None,
+) -> None:
+    """Show the whole case for one alert.
+
+    What was said of it and why, its facts on a timeline, each figure with its threshold and margin, the source of every
+    number, and with --as-of what was known then beside what is known now.
+    """
+    from streams.commands.explain import run_explain  # noqa: PLC0415
+
+    _exit(run_explain(logs, alert=alert, as_of=as_of, as_json=as_json, codes_path=codes, overlays=knowledge or []))
+
+
+@app.command()
 def unmapped(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="Logs, as for `cmvigil replay`.")],
     *,
