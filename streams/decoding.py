@@ -12,6 +12,7 @@ import msgspec
 from monitor.events import Event, decoder, reason_of
 from monitor.plan import Plan
 from streams.codes import NO_CODES, Codes
+from streams.documents import documents_on
 
 Reject = Callable[[int | None, int | None, str, bytes], None]
 """Takes (line, entry, reason, bytes) of an input that is no event."""
@@ -32,6 +33,7 @@ class _Kind(msgspec.Struct, rename="camel", gc=False):
     resource_type: msgspec.Raw | None = None
 
 
+_MARK: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r\n"
 _FHIR: Final = b'"resourceType"'
 _ERRORS: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
@@ -56,10 +58,15 @@ def decode_lines(
     if not lines[-1]:
         lines.pop()
     for number, line in enumerate(lines, first_line):
-        text = line.strip(_BLANK)
+        # A log joined to another brings its byte order mark along.
+        text = line.strip(_BLANK).removeprefix(_MARK)
         if not text:
             continue
-        yield from decode_document(text, number, plan, reject, passed, codes, line.removesuffix(b"\r"))
+        several = documents_on(text) if b"}{" in text or b"} {" in text else []
+        for one in several if len(several) > 1 else ():
+            yield from decode_document(one, number, plan, reject, passed, codes)
+        if len(several) < 2:
+            yield from decode_document(text, number, plan, reject, passed, codes, line.removesuffix(b"\r"))
 
 
 def decode_document(

@@ -9,16 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, NamedTuple
 
-import msgspec
-
 BLOCK: Final = 1 << 20
 LINE_LIMIT: Final = 64 << 20
 """A longer line is no event: it is rejected without being held in memory."""
-DOCUMENT_LIMIT: Final = 256 << 20
-"""A larger log is never read as one document."""
 _KEPT: Final = 64 << 10
 _MARK: Final = b"\xef\xbb\xbf"
-_json: Final = msgspec.json.Decoder(msgspec.Raw)
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 
@@ -35,7 +30,7 @@ class Block(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A log that is one JSON document over several lines, and the line that it begins at."""
+    """A JSON document over several lines, and the line that it begins at."""
 
     data: bytes
     first_line: int
@@ -54,14 +49,14 @@ Piece = Block | Document | LongLine
 
 
 def read_pieces(source: str, progress: Callable[[int], None] | None = None) -> Iterator[Piece]:
-    """A log, block by block of lines, or whole where it is one document. `-` is standard input.
+    """A log, block by block of lines. `-` is standard input.
 
     Raises UnusableInput for what is missing, truncated or corrupt.
     """
     try:
         with _open(source) as raw:
             counted = _Counted(raw, progress)
-            yield from _with_documents(_lines(_decompressed(counted, source)))
+            yield from _lines(_decompressed(counted, source))
     except FileNotFoundError:
         raise UnusableInput(f"{source}: no such file") from None
     except (EOFError, zlib.error, gzip.BadGzipFile):
@@ -154,45 +149,6 @@ class _Zstd(io.RawIOBase):
         buffer[:count] = self._ready[:count]
         self._ready = self._ready[count:]
         return count
-
-
-def _with_documents(pieces: Iterator[Block | LongLine]) -> Iterator[Piece]:
-    """Joins the lines of a log that is one document: whose first line is not JSON, but all of it is."""
-    held: list[Block] = []
-    size = 0
-    for piece in pieces:
-        if isinstance(piece, LongLine) or not (held or _begins_a_document(piece.data)):
-            yield from held
-            yield piece
-            yield from pieces
-            return
-        held.append(piece)
-        size += len(piece.data)
-        if size > DOCUMENT_LIMIT:
-            break
-    else:
-        whole = b"".join(block.data for block in held)
-        if held and _is_json(whole):
-            yield Document(whole, 1)
-            return
-    yield from held
-    yield from pieces
-
-
-def _begins_a_document(data: bytes) -> bool:
-    """Whether the first line is a part of something, and the second is nothing whole either."""
-    lines = [line for line in data[: 4 * BLOCK].split(b"\n", 64) if line.strip()]
-    if len(lines) < 2 or lines[0].lstrip()[:1] not in (b"{", b"["):
-        return False
-    return not _is_json(lines[0]) and not (lines[1].lstrip()[:1] == b"{" and _is_json(lines[1]))
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        _json.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
 
 
 def _lines(stream: IO[bytes]) -> Iterator[Block | LongLine]:

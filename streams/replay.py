@@ -19,6 +19,7 @@ from monitor.times import ALWAYS, Time
 from monitor.types import Act, Dose, Fact, Person
 from streams.codes import NO_CODES, Codes
 from streams.decoding import Located, Pass, Reject, decode_block, decode_document, decode_lines
+from streams.documents import split_documents
 from streams.logs import Block, Document, LongLine, Piece, read_pieces
 from streams.meds import is_meds, read_meds
 from streams.rejects import Rejects
@@ -77,8 +78,9 @@ def read_log(
         if is_meds(source):
             reader.take_meds(source)
             continue
-        for piece in read_pieces(source, progress):
-            reader.take(source, piece)
+        pieces = read_pieces(source, progress)
+        for piece in pieces:
+            reader.take(source, piece, pieces)
     return reader.log()
 
 
@@ -107,18 +109,24 @@ class _Reader:
         self._count = 0
         self._unwatched = 0
 
-    def take(self, source: str, piece: Piece) -> None:
-        """Takes the events of a piece of a log, or rejects them aloud."""
+    def take(self, source: str, piece: Piece, more: Iterator[Piece]) -> None:
+        """Takes the events of a piece of a log, or rejects them aloud. A document may draw on what follows."""
         self._gate.trim()
         if self._spool is not None and len(self._kept) > self._limit:
             self._spill(self._spool)
+        if isinstance(piece, Block):
+            events = decode_block(piece.data)
+            if events is not None:
+                self._take_native(source, piece, events)
+                return
+            for part in split_documents(piece, more):
+                self._take_slowly(source, part)
+        else:
+            self._take_slowly(source, piece)
+
+    def _take_slowly(self, source: str, piece: Piece) -> None:
         if isinstance(piece, LongLine):
             self._rejects.add_long(source, piece.line, piece.start, piece.size, piece.sha256)
-            return
-        events = decode_block(piece.data) if isinstance(piece, Block) else None
-        if events is not None:
-            assert isinstance(piece, Block)
-            self._take_native(source, piece, events)
             return
 
         def reject(line: int | None, entry: int | None, reason: str, data: bytes) -> None:

@@ -1,13 +1,14 @@
 """Codes and units of a log that no rule knows, with counts: what a site's map of codes is written from."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from monitor.events import AdministrationEvent, Event, Gate, LabEvent, Rejected
 from monitor.plan import Plan
 from streams.codes import NO_CODES, Codes
-from streams.logs import LongLine, read_pieces
+from streams.documents import split_documents
+from streams.logs import Block, Document, LongLine, read_pieces
 from streams.meds import is_meds, read_meds_codes
 from streams.replay import located
 
@@ -40,15 +41,21 @@ def count_unmapped(plan: Plan, sources: Iterable[str], codes: Codes = NO_CODES) 
             for code, count in read_meds_codes(source, codes):
                 counts[Unmapped("meds", code, None, known=False)] += count
             continue
-        for piece in read_pieces(source):
+        for piece in _parts(source):
             gate.trim()
-            if isinstance(piece, LongLine):
-                continue
             for one in located(piece, plan, codes, _ignore, passed):
                 unknown = _unknown(codes.translate(one.event), gate)
                 if unknown is not None:
                     counts[unknown] += 1
     return counts
+
+
+def _parts(source: str) -> Iterator[Block | Document]:
+    pieces = read_pieces(source)
+    for piece in pieces:
+        for part in split_documents(piece, pieces) if isinstance(piece, Block) else ():
+            if not isinstance(part, LongLine):
+                yield part
 
 
 def _ignore(line: int | None, entry: int | None, reason: str, data: bytes) -> None:

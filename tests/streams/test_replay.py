@@ -105,6 +105,10 @@ EXPECTED = "hypokalemia"
         json.dumps([dose(), lab()]).encode(),
         json.dumps([dose(), observation()], indent=2).encode(),
         ndjson(dose()) + ndjson([lab(), lab("L2")]),
+        ndjson(dose()) + b"\xef\xbb\xbf" + ndjson(lab()),
+        ndjson(dose()).rstrip() + ndjson(lab()),
+        json.dumps(dose(), indent=1).encode() + json.dumps(observation(), indent=4).encode(),
+        ndjson(dose()) + json.dumps([lab()], indent=2).encode(),
     ],
 )
 def test_the_format_is_told_from_the_content(tmp_path, data):
