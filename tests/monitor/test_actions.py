@@ -1,0 +1,133 @@
+"""How alerts behave under pharmacists' actions: silent until it worsens, until a time, or to the end of the episode."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.monitor.case import ZERO, D, H, action, alerts, dose, every, lab, patient, run
+
+CODE = "hypokalemia"
+
+
+def course(*labs, days=8):
+    return [patient(), *(dose("foscarnet", 6000, at) for at in every(12 * H, ZERO, days * D)), *labs]
+
+
+def low(at, value=2.8):
+    return lab("potassium", value, at)
+
+
+def of(changes, code=CODE):
+    return [one for one in changes if one.code == code]
+
+
+def id_of(events, code=CODE):
+    return of(alerts(events), code)[0].alert_id
+
+
+def life(events, until=None, code=CODE):
+    return [(one.status, one.state, one.severity) for one in of(alerts(events, until), code)]
+
+
+START = [low(D)]
+RAISED = ("raised", "open", "warning")
+
+
+def acted(what, *more, at=D + H, **fields):
+    events = course(*START)
+    return [*events, action(id_of(events), what, at, **fields), *more]
+
+
+def test_acknowledged_is_silent_until_it_worsens():
+    acknowledged = ("acknowledged", "acknowledged", "warning")
+    assert life(acted("acknowledge")) == [RAISED, acknowledged]
+    assert life(acted("acknowledge", low(2 * D, 2.6))) == [RAISED, acknowledged]
+    assert life(acted("acknowledge", low(2 * D, 2.4))) == [RAISED, acknowledged, ("updated", "open", "critical")]
+
+
+def test_a_resolution_is_said_even_of_a_silenced_alert():
+    assert life(acted("acknowledge", low(2 * D, 4.0)))[-1] == ("resolved", "resolved", "warning")
+    assert life(acted("override", low(2 * D, 4.0)))[-1] == ("resolved", "resolved", "warning")
+
+
+def test_a_retraction_is_said_even_of_a_silenced_alert():
+    events = acted("acknowledge")
+    first = next(event for event in events if event.get("code") == "2823-3")
+    gone = {**first, "status": "entered-in-error", "recorded_at": "2026-01-04T00:00:00Z"}
+    assert life([*events, gone])[-1] == ("retracted", "retracted", "warning")
+
+
+def test_snoozed_until_a_time_or_until_it_worsens():
+    until = "2026-01-03T00:00:00Z"
+    events = acted("snooze", until=until)
+    assert life(events, 2 * D - timedelta(microseconds=1)) == [RAISED, ("snoozed", "snoozed", "warning")]
+    assert life(events, 2 * D)[-1] == ("reopened", "open", "warning")
+    worse = acted("snooze", low(D + 6 * H, 2.2), until=until)
+    assert life(worse, 2 * D)[-1] == ("updated", "open", "critical")
+
+
+def test_overridden_is_silent_for_the_rest_of_the_episode_unless_it_becomes_critical():
+    overridden = ("overridden", "overridden", "warning")
+    assert life(acted("override", low(3 * D, 2.7))) == [RAISED, overridden]
+    assert life(acted("override", low(3 * D, 2.4)))[-1] == ("updated", "open", "critical")
+    # What was critical when it was overridden stays silent.
+    events = course(low(D, 2.3))
+    silenced = [*events, action(id_of(events), "override", D + H), low(3 * D, 2.0)]
+    assert life(silenced)[-1] == ("overridden", "overridden", "critical")
+    # A new episode speaks again.
+    again = acted("override", low(3 * D, 4.0), low(4 * D, 2.8))
+    assert life(again)[-1] == RAISED
+
+
+def test_reopened_by_hand():
+    events = acted("acknowledge")
+    assert life([*events, action(id_of(course(*START)), "reopen", D + 2 * H)])[-1] == ("reopened", "open", "warning")
+
+
+def test_the_severity_acted_on_is_what_worse_is_measured_by():
+    worse_by_then = acted("acknowledge", low(2 * D, 2.4), severity="critical")
+    assert life(worse_by_then)[-1][1] == "acknowledged"
+
+
+def test_who_did_what_and_why_is_in_the_reason():
+    (change,) = [one for one in alerts(acted("override", reason="palliative")) if one.status == "overridden"]
+    assert change.reason == "by pharmacist: palliative"
+
+
+def test_the_newest_version_of_an_action_holds():
+    events = acted("acknowledge")
+    corrected = {
+        **events[-1],
+        "action": "snooze",
+        "until": "2026-02-01T00:00:00Z",
+        "recorded_at": "2026-01-02T02:00:00Z",
+    }
+    assert life([*events, corrected])[-1][1] == "snoozed"
+
+
+def test_an_action_carries_over_to_the_alert_that_replaces_its_own():
+    events = acted("acknowledge")
+    earlier = {**low(D - 2 * H), "recorded_at": "2026-01-04T00:00:00Z"}
+    changes = of(alerts([*events, earlier]))
+    assert [one.status for one in changes] == ["raised", "acknowledged", "retracted", "raised"]
+    assert changes[-1].state == "acknowledged"
+    assert changes[-1].supersedes == changes[0].alert_id
+    assert changes[-1].onset_at < changes[0].onset_at
+
+
+def test_an_action_on_no_alert_is_listed():
+    p = run([*course(*START), action("aki/foscarnet/-/0000000000000000", "acknowledge", D + H)])
+    from monitor.actions import unapplied
+
+    assert [act.alert_id for act in unapplied(p)] == ["aki/foscarnet/-/0000000000000000"]
+    assert not unapplied(run(acted("acknowledge")))
+
+
+@pytest.mark.parametrize("reason", ["will monitor daily", "Will monitor potassium"])
+def test_a_promise_to_monitor_is_held_to_its_word(reason):
+    events = course(*START, days=12)
+    promised = [*events, action(id_of(events), "override", D + H, reason=reason)]
+    overdue = of(alerts(promised, 9 * D), "overdue-electrolytes")[0]
+    assert f'hypokalemia was overridden by pharmacist on 2026-01-02 01:00 UTC: "{reason}"' in overdue.detail
+    silent = [*events, action(id_of(events), "override", D + H, reason="known")]
+    assert "overridden" not in of(alerts(silent, 9 * D), "overdue-electrolytes")[0].detail
