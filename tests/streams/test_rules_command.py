@@ -1,4 +1,4 @@
-"""`cmvigil rules`: all that is known, as a table, as JSON, as a page that is kept in step; and a site's own, checked."""
+"""`cmvigil rules`: all that is known, as a table, JSON and a page kept in step; and a site's own, checked."""
 
 import json
 from pathlib import Path
