@@ -72,7 +72,10 @@ def test_a_broken_document_that_ends_is_one():
 
 def test_no_document_reaches_over_a_line_that_is_too_long():
     long = LongLine(b"{", 3, 1, "")
-    assert split(OPEN, 1, [long])[-1] == long
+    for data in (OPEN, PRETTY[:-3]):
+        pieces = split(data, 1, [long])
+        assert pieces[-1] == long
+        assert not [one for one in pieces if isinstance(one, Document)]
 
 
 def test_a_document_over_the_limit_is_lines(monkeypatch):

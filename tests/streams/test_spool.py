@@ -16,13 +16,14 @@ from streams.spool import PARTITIONS, Spool, merged, write_run
 from tests.benchmarks import logs
 
 PLAN = read_plan([])
+TRANSPLANTED = [logs.person(f"t{i}", random.Random(i)) for i in range(2 * PARTITIONS)]
 UNTREATED = [logs.lab(f"u{i}", f"u{i}", "2160-0", 1, "mg/dL", logs.START, logs.START) for i in range(300)]
 
 
 @cache
 def lines():
-    """Seven treated patients among three hundred others, in no order; the last event is of no treated one."""
-    found = [*logs.treated_log(7, 8).decode().splitlines(), *UNTREATED]
+    """Treated and transplanted patients among others, in no order; the last event is of one who is not judged."""
+    found = [*logs.treated_log(7, 8).decode().splitlines(), *TRANSPLANTED, *UNTREATED]
     random.Random(3).shuffle(found)
     return [*found, UNTREATED[0].replace('"u0"', '"late"').replace("2026-01", "2026-03")]
 
@@ -46,6 +47,15 @@ def test_parts_say_what_memory_says(log, tmp_path, limit, jobs):
     assert len(inside.changes) > 20
     assert list(outside.changes) == inside.changes
     assert outside.unjudged == inside.unjudged
+
+
+@pytest.mark.parametrize("limit", [0, 10**6])
+def test_every_fact_of_those_to_be_judged_is_judged_once(log, tmp_path, limit):
+    whole = read_log(PLAN, [log], Rejects(None))
+    spooled = read_log(PLAN, [log], Rejects(None), spool=Spool(tmp_path), limit=limit)
+    judged = []
+    judge_parts(PLAN, spooled, spooled.last, tmp_path, progress=judged.append)
+    assert sorted(judged) == sorted(map(len, whole.facts.values()))
 
 
 def test_facts_reach_the_spool_bit_by_bit(log, tmp_path, monkeypatch):
