@@ -213,6 +213,18 @@ def test_a_withdrawn_dose_and_one_not_given_need_no_amount():
     assert reason(bare) == "drug: missing"
 
 
+def test_a_dose_of_a_source_that_charts_no_amounts_counts_as_given():
+    def uncharted(event):
+        return Gate(plan()).admit_uncharted(decoder.decode(json.dumps(event)))
+
+    unsized = without(without(DOSE, "dose"), "unit")
+    assert (uncharted(unsized).given, uncharted(unsized).value) == (True, None)
+    assert not uncharted(unsized | {"status": "not-done"}).given
+    assert uncharted(DOSE) == admit(DOSE)
+    with pytest.raises(Rejected, match="unit: missing"):
+        uncharted(without(DOSE, "unit"))
+
+
 @pytest.mark.parametrize(
     "names",
     [
