@@ -187,7 +187,7 @@ def judge_inducer(k: Inducer, p: Patient, t: Time, level: Level) -> Verdict:
     if at is None:
         return OVER, NEVER
     level = carried(at, level)
-    ends = min(at.over, _inducers_end(k, p, t))
+    ends = min(at.over, _inducers_end(k, p, at, t))
     unchanged = (level, ends) if level > 0 and t < ends else (OVER, NEVER)
     if not at.now:
         return unchanged
@@ -198,10 +198,17 @@ def judge_inducer(k: Inducer, p: Patient, t: Time, level: Level) -> Verdict:
     return (1, ends) if _too_small(k, p, t, size) else (GONE, NEVER)
 
 
-def _inducers_end(k: Inducer, p: Patient, t: Time) -> Time:
-    """One microsecond past the time for which the last inducer dose counts."""
-    last = max((dose.at for drug, _ in k.least if (dose := _given(p, drug, t)) is not None), default=ALWAYS)
-    return last + k.on_within + 1
+def _inducers_end(k: Inducer, p: Patient, at: AtDose, t: Time) -> Time:
+    """One microsecond past the time for which an inducer counts that the last dose is too small beside."""
+    size, given = at.given.m[at.i], at.given.t[at.i]
+    found = ALWAYS
+    for drug, least in k.least:
+        then = _given(p, drug, given)
+        if size is not None and size < least and then is not None and given - then.at <= k.on_within:
+            last = _given(p, drug, t)
+            assert last is not None
+            found = max(found, last.at)
+    return found + k.on_within + 1
 
 
 def _too_small(k: Inducer, p: Patient, t: Time, size: int) -> tuple[Dose, int] | None:
