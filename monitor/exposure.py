@@ -10,8 +10,8 @@ Tails = tuple[tuple[int, Time], ...]
 
 
 def tails_of(drugs: dict[str, Tail], plan: Plan) -> Tails:
-    """The tails of a rule's drugs, by drug index."""
-    return tuple((plan.drug_index[name], tail.tail.value) for name, tail in drugs.items())
+    """The tails of a rule's drugs, by drug index, in order of their names: of two given at once the first counts."""
+    return tuple((plan.drug_index[name], drugs[name].tail.value) for name in sorted(drugs))
 
 
 def exposed_until(p: Patient, tails: Tails, t: Time) -> Time:

@@ -77,7 +77,7 @@ def build(code: str, data: AkiData, plan: Plan) -> list[Rule]:
         data,
         creatinine.index,
         tails_of(data.drugs, plan),
-        tuple(plan.drug_index[name] for name in data.drugs),
+        tuple(plan.drug_index[name] for name in sorted(data.drugs)),
         creatinine.amounts(data.rise),
         data.rise_window.value,
         data.ratio_window.value,

@@ -87,13 +87,13 @@ def build_rise(code: str, data: RiseData, plan: Plan) -> list[Rule]:
 
 
 def latest_creatinine(p: Patient, t: Time, age: Time) -> Lab | None:
-    """The latest creatinine of at most that age, off dialysis; `>x` counts as x, `<x` is passed over."""
+    """The latest creatinine of at most that age, off dialysis, if it is a number: `>x` counts as x, `<x` says nothing."""
     series = p.series[p.plan.creatinine]
     i = series.last(t) if series is not None else -1
     while series is not None and i >= 0 and t - series.t[i] <= age:
         lab = series.x[i]
-        if lab.mark in (EQUAL, MORE, AT_LEAST) and not (p.dialysis and p.on_dialysis(lab.at)):
-            return lab
+        if not (p.dialysis and p.on_dialysis(lab.at)):
+            return lab if lab.mark in (EQUAL, MORE, AT_LEAST) else None
         i -= 1
     return None
 

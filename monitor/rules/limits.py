@@ -100,7 +100,8 @@ def judge(k: Limit, p: Patient, t: Time, level: Level) -> Verdict:
         started = p.latest_episode(STARTED_BELOW, t)
         if started is not None:
             # A new course that begins below the limits while the alert stands has 48 h of its own.
-            course = p.state(p.plan.drug_index[started.drug or ""], t)
+            stood = t if started.end is None else min(t, started.end - 1)
+            course = p.state(p.plan.drug_index[started.drug or ""], stood)
             first = started.onset if course is None else max(started.onset, course.start)
             yields_until = min(first + k.stands + 1, NEVER if started.end is None else started.end)
             if t < yields_until and level <= 0:
