@@ -118,9 +118,12 @@ def test_the_order_of_entries_makes_no_difference(document: dict[str, Any], rng:
     )
 )
 def test_alone_or_in_a_bundle_is_the_same(resource: dict[str, Any]) -> None:
-    alone = check(dumped(resource))
-    bundled = check(dumped(bundle(resource)))
-    assert [one._replace(entry=0) for one in alone] == bundled
+    def said(document: bytes) -> list[Any]:
+        """What it comes to, apart from its place and from whether its bytes are a view of the Bundle's."""
+        found = [one._replace(entry=0) for one in check(document)]
+        return [one if isinstance(one, Passed) else one._replace(data=bytes(one.data)) for one in found]
+
+    assert said(dumped(resource)) == said(dumped(bundle(resource)))
 
 
 MARK = "\N{SNOWMAN}"
