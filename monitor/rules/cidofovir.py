@@ -87,7 +87,7 @@ def build_rise(code: str, data: RiseData, plan: Plan) -> list[Rule]:
 
 
 def latest_creatinine(p: Patient, t: Time, age: Time) -> Lab | None:
-    """The latest creatinine of at most that age, off dialysis, if it is a number: `>x` counts as x, `<x` says nothing."""
+    """The latest creatinine of at most that age, off dialysis, if a number: `>x` counts as x, `<x` says nothing."""
     series = p.series[p.plan.creatinine]
     i = series.last(t) if series is not None else -1
     while series is not None and i >= 0 and t - series.t[i] <= age:
