@@ -37,8 +37,6 @@ def _origin(p: Patient, drug: int, start: Time) -> Time:
             return start
         state = p.state(which, latest)
         assert state is not None
-        if state.start == start:
-            return start
         start = state.start
     return start
 

@@ -126,8 +126,7 @@ def _run(p: Patient, fold: Fold, since: Time, now: Time) -> None:
     level = fold.level
     while True:
         verdict, due = judge(p, t, level)
-        if due <= t:
-            raise AssertionError(f"{rule.code}: a due time that is not in the future")
+        assert due > t, f"{rule.code}: a due time that is not in the future"
         if verdict != level and (verdict > 0 or level > 0):
             _step(p, fold, t, verdict)
         level = verdict

@@ -403,9 +403,7 @@ def _doses_at(p: Patient, drug: int, at: Time) -> list[Dose]:
     group = p.dose_groups.get((drug, at))
     if group is not None:
         return group
-    given = p.given.get(drug)
-    if given is None:
-        return []
+    given = p.given[drug]
     i = bisect_left(given.t, at)
     return given.x[i : i + 1] if i < len(given.t) and given.t[i] == at else []
 
@@ -421,8 +419,7 @@ def _put_doses(p: Patient, drug: int, at: Time, doses: list[Dose]) -> None:
     else:
         p.dose_groups.pop((drug, at), None)
     if not doses:
-        if there:
-            del given.t[i], given.x[i], given.s[i : i + 1], given.m[i : i + 1]
+        del given.t[i], given.x[i], given.s[i : i + 1], given.m[i : i + 1]
     elif there:
         given.x[i] = doses[-1]
     else:

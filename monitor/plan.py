@@ -339,10 +339,6 @@ class Plan:
 
     # Inputs ------------------------------------------------------------------------------------------------------
 
-    def lab(self, analyte: str) -> int:
-        """The input that an analyte's results are."""
-        return self.analyte_index[analyte]
-
     def doses(self, drug: str) -> int:
         """The input that a drug's doses are."""
         return len(self.analytes) + self.drug_index[drug]

@@ -17,6 +17,4 @@ def is_below(lab: Lab, cutoffs: tuple[int, ...]) -> bool | None:
         return True if lab.canon <= cutoff else None
     if mark == AT_MOST:
         return True if lab.canon < cutoff else None
-    if mark in (MORE, AT_LEAST):
-        return False if lab.canon >= cutoff else None
-    return None
+    return False if mark in (MORE, AT_LEAST) and lab.canon >= cutoff else None

@@ -229,8 +229,6 @@ def say(k: Calcium, p: Patient, t: Time, level: Level, episode: Episode) -> Word
 
 
 def _beside_infusion(k: Calcium, lab: Lab, start: Time, end: Time) -> str:
-    if lab.at < start:
-        return f"Drawn before the {k.drug} dose of {clock_text(start)}"
     if end > start and lab.at < end:
         after = duration_text(lab.at - start)
         return f"Drawn during the {k.drug} infusion of {clock_text(start)}, {after} after its start"

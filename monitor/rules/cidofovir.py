@@ -120,7 +120,10 @@ def judge_reduce(k: Rise, p: Patient, t: Time, level: Level) -> Verdict:
     risen, lab, _ = _risen(k, p, at, t)
     if risen is None or lab is None:
         return (level, at.over) if level > 0 else (GONE, NEVER)
-    return (1, at.over) if risen >= 2 * k.rise[lab.unit] else (GONE, NEVER)
+    if risen >= 2 * k.rise[lab.unit]:
+        return 1, at.over
+    # A creatinine above some value that is no rise tells nothing.
+    return (GONE, NEVER) if lab.mark == EQUAL or level <= 0 else (level, at.over)
 
 
 def judge_stop(k: Rise, p: Patient, t: Time, level: Level) -> Verdict:

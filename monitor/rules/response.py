@@ -22,7 +22,6 @@ from monitor.virology import (
     CLEAR,
     NUMBER,
     going_on_until,
-    quantifiable_between,
     readings,
     rises,
     untreated_for,
@@ -162,8 +161,6 @@ def _answer(p: Patient, one: Reading, series: list[Reading], held: Answer | None
         held = None
     therapy = one.therapy
     if therapy is None or not one.treated or therapy.days < viral.treatment_days:
-        return held
-    if not quantifiable_between(p, therapy.start - viral.quantifiable_within, one.at):
         return held
     peak = _peak(p, therapy, series)
     return held if peak is None else _held(p, one, therapy, peak, held)

@@ -93,8 +93,7 @@ def _say(p: Patient, title: str, hit: Hit, more: str, advice: str) -> Words:
     if hit.before is not None:
         parts.append(f"Before it {dated(p, hit.before.lab)}")
         facts.append(hit.before.lab)
-    if more:
-        parts.append(more)
+    parts.append(more)
     return Words(f"{title}: {amount_text(p, hit.load.lab)}", ". ".join(parts) + ".", advice, tuple(facts))
 
 
