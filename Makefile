@@ -41,7 +41,7 @@ check: .venv/dev ## Format, lint, types, import contract and the fast tests (2 m
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n 2 -m "not slow and not live and not browser"
+	$(BIN)/pytest -q -n 2 -m "not slow and not live"
 
 test: .venv/dev ## Everything: what `check` runs, the slow and the live tests, and every branch of monitor/
 	$(BIN)/ruff format --check .
@@ -49,10 +49,10 @@ test: .venv/dev ## Everything: what `check` runs, the slow and the live tests, a
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -m "not live and not browser"
+	$(BIN)/coverage run -m pytest -q -m "not live"
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=100
-	$(BIN)/pytest -q -m "live or browser"
+	@if [ -d tests/live ]; then $(BIN)/pytest -q -m live; fi
 
 bench: .venv/dev ## Speed and memory, as ratios measured in one run
 	$(BIN)/python -m tests.benchmarks
