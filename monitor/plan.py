@@ -5,34 +5,28 @@ doses and the courses of each drug, and what is known of the person.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
-from pydantic import ValidationError
 
 from monitor.knowledge import (
     Amount,
     Analyte,
     Drug,
     Knowledge,
-    KnowledgeError,
     Layers,
-    Path,
-    Problem,
     Renal,
     RuleData,
     Schedule,
-    Table,
     Viral,
-    file_of,
-    numbers_in,
     ruleset_of,
 )
 from monitor.times import Time
 from monitor.types import Lab, Rule
 from monitor.units import MILLION, Quantity, UnitError, millionths, scale_of
+from monitor.validation import placed, validated
 
 Amounts = tuple[int, ...]
 """A cut-off on an analyte's scale, one for each of its units (the unit of the result judged chooses)."""
@@ -212,7 +206,7 @@ class Plan:
     """Everything a patient's state is judged under. Immutable after it is built."""
 
     def __init__(self, layers: Layers, kinds: dict[str, "Kind"]) -> None:
-        knowledge, data = _validated(layers, kinds)
+        knowledge, data = validated(layers, {code: kind.model for code, kind in kinds.items()})
         self.table = layers.table
         self.ruleset = ruleset_of(layers.table)
         self.knowledge = knowledge
@@ -223,7 +217,7 @@ class Plan:
         self.mass = {unit: millionths(f) for unit, f in knowledge.doses.mass.items()}
         self._read_doses(knowledge)
         drugs = enumerate(knowledge.drugs.items())
-        self.drugs = _placed(lambda: [_drug(i, name, d, self) for i, (name, d) in drugs], ("drugs",), layers)
+        self.drugs = placed(lambda: [_drug(i, name, d, self) for i, (name, d) in drugs], ("drugs",), layers)
         self.drug_index = {d.name: d.index for d in self.drugs}
         self._names = drug_names(knowledge.drugs)
         behavior, renal = knowledge.behavior, knowledge.renal
@@ -240,7 +234,7 @@ class Plan:
             knowledge.baseline.graft_settles.value,
         )
         cmv = self.analytes[self.analyte_index["cmv-dna"]]
-        self.viral = _placed(lambda: _viral(knowledge.viral, cmv), ("viral",), layers)
+        self.viral = placed(lambda: _viral(knowledge.viral, cmv), ("viral",), layers)
         self.watched = frozenset(d.index for d in self.drugs if d.course)
         self.by_dosing = tuple(d.index for d in self.drugs if d.course and d.course.apart is not None)
         self.weight = self.analyte_index["weight"]
@@ -248,7 +242,7 @@ class Plan:
         self.cmv = self.analyte_index["cmv-dna"]
         self.kilogram = self.analytes[self.weight].scale[self.analytes[self.weight].units["kg"]]
         self.mg_per_dl = self.analytes[self.creatinine].scale[self.analytes[self.creatinine].units["mg/dL"]]
-        _placed(lambda: self._read_links(knowledge, data), ("rules",), layers)
+        placed(lambda: self._read_links(knowledge, data), ("rules",), layers)
         self.rules = self._build_rules(kinds, layers)
         self.rules.sort(key=lambda rule: rule.rank)
         for slot, rule in enumerate(self.rules):
@@ -280,7 +274,7 @@ class Plan:
         for code, kind in kinds.items():
             if code in self.rule_data:
                 build = partial(kind.build, code, self.rule_data[code], self)
-                rules += _placed(build, ("rules", code), layers)
+                rules += placed(build, ("rules", code), layers)
         return rules
 
     def sources_of(self, rule: Rule, drug: str | None) -> tuple[str, ...]:
@@ -400,93 +394,6 @@ def drug_names(drugs: dict[str, Drug]) -> dict[str, str]:
 
 def _fold(text: str) -> str:
     return text.strip().replace("µ", "u").replace("μ", "u").casefold()
-
-
-# Validation ------------------------------------------------------------------------------------------------------
-
-
-def _validated(layers: Layers, kinds: dict[str, Kind]) -> tuple[Knowledge, dict[str, RuleData]]:
-    table = layers.table
-    raw_drugs: dict[str, Table] = table.get("drugs", {})
-    spellings = {name: name for name in raw_drugs}
-    for name, drug in raw_drugs.items():
-        for other in drug.get("names", ()):
-            spellings.setdefault(other, name)
-    context = {
-        "sources": table.get("sources", {}),
-        "analytes": table.get("analytes", {}),
-        "drugs": raw_drugs,
-        "drug_names": spellings,
-    }
-    problems: list[Problem] = []
-
-    def note(error: ValidationError, path: tuple[str, ...]) -> None:
-        for fault in error.errors(include_url=False, include_input=False, include_context=False):
-            key = (*path, *(str(part) for part in fault["loc"] if part != "[key]"))
-            reason = fault["msg"].removeprefix("Value error, ")
-            problems.append(Problem(file_of(key, layers.origin), ".".join(key), reason))
-
-    knowledge = None
-    try:
-        knowledge = Knowledge.model_validate(table, context=context)
-    except ValidationError as error:
-        note(error, ())
-    data: dict[str, RuleData] = {}
-    for code, numbers in table.get("rules", {}).items():
-        if code not in kinds:
-            problems.append(Problem(file_of(("rules", code), layers.origin), f"rules.{code}", "no such rule"))
-            continue
-        try:
-            data[code] = kinds[code].model.model_validate(numbers, context=context)
-        except ValidationError as error:
-            note(error, ("rules", code))
-    if knowledge is not None:
-        problems += _clashes(knowledge, layers)
-    if problems or knowledge is None:
-        raise KnowledgeError(problems)
-    return knowledge, data
-
-
-T = TypeVar("T")
-
-
-def _placed(build: Callable[[], T], path: Path, layers: Layers) -> T:
-    """What is built from the table at a path; a quantity in a unit that does not belong there is told with its key."""
-    try:
-        return build()
-    except UnitError as error:
-        table = layers.table
-        for key in path:
-            table = table[key]
-        text = f"{error.quantity.value} {error.quantity.unit}"
-        found = next((place for place, number in numbers_in(table, path) if text in str(number["value"])), path)
-        raise KnowledgeError([Problem(file_of(found, layers.origin), ".".join(found), str(error))]) from None
-
-
-def _clashes(knowledge: Knowledge, layers: Layers) -> Iterable[Problem]:
-    """What no single table shows: two drugs of one name, two analytes of one code, a spelling of no unit."""
-
-    def problem(path: Path, reason: str) -> Problem:
-        return Problem(file_of(path, layers.origin), ".".join(path), reason)
-
-    owner: dict[str, str] = {}
-    for name, drug in knowledge.drugs.items():
-        for text in (name, *drug.names, *drug.rxnorm):
-            if owner.setdefault(text, name) != name:
-                yield problem(("drugs", name), f"'{text}' means {owner[text]} too")
-                yield problem(("drugs", owner[text]), f"'{text}' means {name} too")
-    owner.clear()
-    for key, analyte in knowledge.analytes.items():
-        for code in analyte.loinc:
-            if owner.setdefault(code, key) != key:
-                yield problem(("analytes", key, "loinc", code), f"already means {owner[code]}")
-        named: list[tuple[Path, str]] = [(("spellings", text), unit) for text, unit in analyte.spellings.items()]
-        named += [(("grades", grade), quantity.unit) for grade, quantity in analyte.grades.items()]
-        if analyte.plausible is not None:
-            named += [(("plausible",), quantity.unit) for quantity in analyte.plausible.value]
-        for place, unit in named:
-            if unit not in analyte.units:
-                yield problem(("analytes", key, *place), "not one of the analyte's units")
 
 
 # Compilation -----------------------------------------------------------------------------------------------------
