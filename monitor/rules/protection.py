@@ -175,7 +175,13 @@ def say_hydration(k: Hydration, p: Patient, t: Time, level: Level, episode: Epis
         f"Dose {at.state.count} of {clock_text(at.given.t[at.i])}: {size_text(p, at.given, at.i)}. Charted from"
         f" {clock_text(start)} to {clock_text(end)}: {found} mL of {fluids}; at least {least} mL{first}."
     )
-    doses = [dose for fluid in k.fluids if fluid in p.given for dose in _fluids(p, p.given[fluid], start, end)]
+    doses = [
+        dose
+        for fluid in k.fluids
+        if fluid in p.given
+        for dose in _fluids(p, p.given[fluid], start, end)
+        if _share(p, dose, start, end)
+    ]
     title = f"{name}: {found} mL of fluid charted, {least} mL needed"
     return Words(title, detail, k.data.advice.get("warning", ""), (at.dose, *doses))
 
