@@ -83,9 +83,9 @@ def test_several_codings() -> None:
     assert event_of(observation(code={"coding": [local, unsystematic, *unwatched, *watched]})).code == CREATININE
     by_oid = coded(CREATININE, "urn:oid:2.16.840.1.113883.6.1")
     assert event_of(observation(code=by_oid)).code == CREATININE
-    assert passed(observation(code={"coding": [local]})) == "Observation"
+    assert passed(observation(code={"coding": [local]})) == "2823-3"
     assert passed(observation(code={"coding": [local, *unwatched]})) == "8302-2"
-    assert passed(observation(code={"text": "Creatinine"})) == "Observation"
+    assert passed(observation(code={"text": "Creatinine"})) == "Creatinine"
     assert reason(observation(code=None)) == "code: missing"
 
 
