@@ -83,20 +83,14 @@ def _worsened(p: Patient, fold: Fold, episode: Episode, act: Act) -> bool:
 
 def known_at(p: Patient, fold: Fold, t: Time) -> Time:
     """When what a rule judged at `t` became known: the latest recording among its facts of that time."""
-    known = t
     labs, drugs = len(p.plan.analytes), len(p.plan.drugs)
-    for source in fold.rule.judged:
-        if 0 <= source < labs:
-            series = p.series[source]
-            i = series.last(t) if series is not None else -1
-            if series is not None and i >= 0 and series.t[i] == t:
-                known = max(known, series.x[i].recorded)
-        elif labs <= source < labs + 2 * drugs:
-            given = p.given.get((source - labs) % drugs)
-            i = given.last(t) if given is not None else -1
-            if given is not None and i >= 0 and given.t[i] == t:
-                known = max(known, given.x[i].recorded)
-    return known
+    columns = [
+        p.series[source] if source < labs else p.given.get((source - labs) % drugs)
+        for source in fold.rule.judged
+        if 0 <= source < labs + 2 * drugs
+    ]
+    found = [column.x[column.last(t)] for column in columns if column is not None and t in column.t]
+    return max([t, *(fact.recorded for fact in found)])
 
 
 def unapplied(p: Patient) -> list[Act]:

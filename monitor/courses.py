@@ -74,7 +74,7 @@ def state_of(p: Patient, drug: DrugInfo, given: Given, i: int) -> DoseState:
             phase = MAINTAINING
         elif course.renal is not None and induction_days >= p.plan.renal.induction_days:
             reads_renal = True
-            phase = MAINTAINING if fits_maintenance(p, drug, given, i, start) else INDUCTION
+            phase = MAINTAINING if fits_maintenance(p, course.renal, given, i, start) else INDUCTION
         else:
             phase = INDUCTION
         if phase == INDUCTION and (before is None or period > before.period):

@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from monitor.patient import Given, Patient
-from monitor.plan import BandInfo, DrugInfo, RenalInfo
+from monitor.plan import BandInfo, RenalInfo
 from monitor.renal import clearance, weight_at
 from monitor.times import Time
 from monitor.types import Dose
@@ -35,14 +35,9 @@ def _size(p: Patient, dose: Dose, per_kg: bool) -> int | None:
         return None
     _, kind, factor = p.plan.dose_units[dose.unit]
     amount = dose.value * factor // MILLION
-    if kind == "mass":
-        if not per_kg:
-            return amount
-    elif kind != "per_kg":
-        return None
-    elif per_kg:
+    if kind == ("per_kg" if per_kg else "mass"):
         return amount
-    weight = weight_at(p, dose.at)
+    weight = weight_at(p, dose.at) if kind in ("mass", "per_kg") else None
     if weight is None:
         return None
     kilogram = MILLION * p.plan.kilogram
@@ -97,15 +92,12 @@ def bands_near(renal: RenalInfo, crcl: int, near_hundredths: int) -> list[BandIn
     return found
 
 
-def fits_maintenance(p: Patient, drug: DrugInfo, given: Given, i: int, course_start: Time) -> bool:
+def fits_maintenance(p: Patient, renal: RenalInfo, given: Given, i: int, course_start: Time) -> bool:
     """Whether the course's doses of the last 48 h are no more than its maintenance column permits at this clearance.
 
     False where that cannot be known: an unknown phase counts as induction, which has the shorter gaps.
     """
-    course = drug.course
-    if course is None or course.renal is None:
-        return False
-    renal, constants = course.renal, p.plan.renal
+    constants = p.plan.renal
     t = given.t[i]
     crcl = clearance(p, t, renal.per_kg, constants.creatinine_age)
     total = sum_of_doses(given, i, max(t - constants.window, course_start - 1))

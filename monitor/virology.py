@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from itertools import pairwise
 
 from monitor.patient import Patient, Reading, TherapyState
 from monitor.therapy import therapy_at, therapy_with
@@ -81,10 +82,9 @@ def going_on_until(p: Patient, therapy: TherapyState, t: Time) -> Time:
         last = i = given.last(t)
         while i >= 0 and given.s[i].start > start:
             i -= 1
-        if i >= 0 and given.s[i].start == start:
-            # A dose of another intent begins a new course, and this one is over.
-            over = given.s[i].course_until if i == last else given.t[i + 1] - 1
-            until = max(until, min(over, given.s[i].course_until))
+        # A dose of another intent begins a new course, and this one is over.
+        over = given.s[i].course_until if i == last else min(given.t[i + 1] - 1, given.s[i].course_until)
+        until = max(until, over if i >= 0 and given.s[i].start == start else ALWAYS)
     return until
 
 
@@ -102,12 +102,8 @@ def untreated_for(p: Patient, since: Time, until: Time, span: Time) -> bool:
     therapy_at(p, until)
     times = p.therapy_times
     i = bisect_right(times, since) - 1
-    before = times[i] if i >= 0 else since
-    for j in range(i + 1, bisect_right(times, until)):
-        if times[j] - before > span:
-            return True
-        before = times[j]
-    return until - before > span
+    moments = [times[i] if i >= 0 else since, *times[i + 1 : bisect_right(times, until)], until]
+    return any(after - before > span for before, after in pairwise(moments))
 
 
 def in_series(found: list[Reading]) -> Iterator[list[Reading]]:

@@ -6,6 +6,7 @@ A hand-over on one day is none: the outer two of three interleaved doses lie mor
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from functools import partial
 
 import msgspec
@@ -88,8 +89,8 @@ def _crosses(k: Interleaved, outer: list[Time], inner: list[Time]) -> bool:
     return bisect_right(inner, outer[0]) < bisect_left(inner, outer[-1])
 
 
-def _three(k: Interleaved, p: Patient, t: Time) -> tuple[Dose, Dose, Dose] | None:
-    """The last dose, at `t`, an earlier one of its course, and one of the other drug between them."""
+def _threes(k: Interleaved, p: Patient, t: Time) -> Iterator[tuple[Dose, Dose, Dose]]:
+    """For each pair of drugs the last dose, at `t`, an earlier one of its course, and one of the other between them."""
     for outer in (k.drug, *k.others):
         given = p.given.get(outer)
         i = given.last(t) if given is not None else -1
@@ -105,13 +106,12 @@ def _three(k: Interleaved, p: Patient, t: Time) -> tuple[Dose, Dose, Dose] | Non
             before = bisect_left(given.t, min(between.t[j], t - k.outer)) - 1
             if before >= first:
                 middle = bisect_right(between.t, given.t[before])
-                return given.x[before], between.x[middle], given.x[i]
-    return None
+                yield given.x[before], between.x[middle], given.x[i]
 
 
 def say(k: Interleaved, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """The three doses."""
-    three = _three(k, p, episode.onset) or ()
+    three = next(iter(list(_threes(k, p, episode.onset))), ())
     names = [p.plan.drugs[drug].name for drug in dict.fromkeys(dose.drug for dose in three)]
     detail = "; ".join(f"{dose_text(p, dose)} on {clock_text(dose.at)}" for dose in three)
     return Words(

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from monitor.courses import INDUCTION
 from monitor.knowledge import KnowledgeError, lay
 from monitor.patient import Patient
 from monitor.plan import Plan
@@ -183,6 +184,14 @@ def test_what_falls_due_ahead_of_the_clock_waits_for_it():
     assert severity([*twice, late], "overdue-renal", 192 * H) == "critical"
 
 
+@pytest.mark.parametrize(("due", "level", "before"), [(96 * H, "warning", None), (192 * H, "critical", "warning")])
+def test_what_falls_due_ahead_of_the_clock_waits_for_it_after_a_pause_too(due, level, before):
+    doses = [dose("foscarnet", 4200, at) for at in every(12 * H, ZERO, due - 60 * H)]
+    ahead = dose("foscarnet", 4200, due + 30 * MINUTE, recorded_at=due - 20 * MINUTE)
+    assert severity([patient(), *doses, ahead], "overdue-renal", due - US) == before
+    assert severity([patient(), *doses, ahead], "overdue-renal", due) == level
+
+
 def test_one_dose_that_a_later_label_calls_prophylaxis_is_no_therapy():
     first = dose("maribavir", 400, ZERO)
     rest = [dose("maribavir", 400, at, indication="prophylaxis") for at in every(12 * H, 12 * H, 3 * D)]
@@ -322,3 +331,87 @@ def test_a_unit_or_drug_that_is_lost_keeps_its_facts(tmp_path):
 
 def test_decimals_of_knowledge_are_exact():
     assert plan().knowledge.renal.female_factor.value == Decimal("0.85")
+
+
+@pytest.mark.parametrize("days", [3, 60])
+def test_an_inducer_alert_ends_with_either_drug(days):
+    events = [
+        patient(),
+        dose("maribavir", 400, ZERO),
+        *(dose("phenytoin", 100, at, route="oral") for at in every(D, -D, days * D)),
+    ]
+    assert said(alerts(events, 70 * D), "maribavir-inducer-dose") == [("raised", "warning"), ("resolved", "warning")]
+
+
+def test_an_acknowledged_dose_alert_stays_so_when_an_older_dose_arrives_late():
+    events = [
+        patient(),
+        dose("letermovir", 480, H),
+        dose("ciclosporin", 100, ZERO, route="oral"),
+    ]
+    (first,) = [one for one in alerts(events) if one.code == "letermovir-ciclosporin-dose"]
+    acknowledged = action(first.alert_id, "acknowledge", 2 * H)
+    late = dose("letermovir", 480, H + MINUTE, recorded_at=3 * H)
+    changes = [one for one in alerts([*events, acknowledged, late]) if one.code == first.code]
+    assert changes[-1].state == "acknowledged"
+
+
+@pytest.mark.parametrize("drug", ["foscarnet", "valganciclovir"])
+def test_a_dose_whose_size_cannot_be_told_is_in_no_band(drug):
+    events = [
+        patient(birth_date="1970-01-01", sex="female"),
+        lab("creatinine", 1.0, -H),
+        *(dose(drug, 1, at, "mg" if drug == "foscarnet" else "mg/kg") for at in every(12 * H, ZERO, 3 * D)),
+    ]
+    codes = {one.code for one in alerts(events)}
+    assert "dose-above-renal-band" not in codes
+    assert "dose-below-renal-band" not in codes
+
+
+@pytest.mark.parametrize("status", ["final", "corrected"])
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"code": None}, "code: missing"),
+        ({"value": None}, "value: missing, and no result"),
+        ({}, None),
+    ],
+)
+def test_what_a_result_that_is_not_watched_needs(status, fields, reason):
+    import json
+
+    from monitor.events import Gate, Rejected, decoder
+
+    event = {**lab("potassium", 4.0, D), "code": "8302-2", "status": status, **fields}
+    event = {key: value for key, value in event.items() if value is not None}
+    gate = Gate(plan())
+    if status == "final" and reason is not None:
+        with pytest.raises(Rejected, match=reason):
+            gate.admit(decoder.decode(json.dumps(event)))
+    else:
+        gate.admit(decoder.decode(json.dumps(event)))
+
+
+def test_an_acknowledged_neutropenia_that_falls_no_further_stays_acknowledged():
+    events = [patient(), *(dose("ganciclovir", 350, at) for at in every(12 * H, ZERO, 6 * D)), lab("anc", 0.7, 3 * D)]
+    (first,) = [one for one in alerts(events) if one.code == "neutropenia"]
+    acknowledged = action(first.alert_id, "acknowledge", 3 * D + H)
+    for value, state in ((0.6, "acknowledged"), (0.4, "open")):
+        changes = alerts([*events, acknowledged, lab("anc", value, 4 * D)])
+        assert [one.state for one in changes if one.code == "neutropenia"][-1] == state
+
+
+def test_turn_by_turn_is_told_by_the_pair_that_is_so():
+    both = [dose("ganciclovir", 350, at, indication="treatment") for at in (ZERO, 12 * H, 48 * H)]
+    oral = [dose("valganciclovir", 900, at, indication="treatment") for at in (-30 * D, 12 * H, 48 * H)]
+    other = [dose("maribavir", 400, at, indication="treatment") for at in (30 * H, 48 * H)]
+    changes = [one for one in alerts([patient(), *both, *oral, *other]) if one.code == "maribavir-ganciclovir"]
+    assert changes[0].title == "Ganciclovir and maribavir given turn by turn"
+
+
+def test_a_drug_without_a_dosing_table_is_taken_for_induction():
+    bare = without("drugs", "ganciclovir", "renal")
+    doses = [dose("ganciclovir", 350, at, indication="treatment") for at in every(D, ZERO, 40 * D)]
+    p = run([patient(), lab("creatinine", 0.9, ZERO), *doses], knowledge=bare)
+    (given,) = p.given.values()
+    assert {state.phase for state in given.s} == {INDUCTION}

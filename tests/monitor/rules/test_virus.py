@@ -251,6 +251,8 @@ def test_stop_criteria_in_hiv_need_90_days_of_cd4():
     assert severity(hiv([(0, 120), (45, 99), (90, 130)]), STOP, 92 * D) is None
     assert severity(hiv([(-20, 120), (30, 150), (75, 130)]), STOP, 89 * D) is None
     assert severity(hiv([(-20, 120), (30, 150), (75, 130)]), STOP, 92 * D) == "info"
+    assert severity(hiv([(0, 120), (45, 150), (91, 50)]), STOP, 92 * D) is None
+    assert severity(hiv([]), STOP, 92 * D) is None
     (change,) = [one for one in alerts(hiv(good), 92 * D) if one.code == STOP and one.status == "raised"]
     assert "HIV: CD4 count unbroken" in change.detail
 
