@@ -16,29 +16,28 @@ def course_baseline(p: Patient, drug: int, start: Time, t: Time) -> Baseline | N
     if key in p.baselines:
         found = p.baselines[key]
     else:
-        origin = _origin(p, drug, start)
-        found = _chosen(p, origin)
-        if found is None and origin != start:
-            # Nothing to inherit.
-            found = _chosen(p, start)
+        # The oldest that has one hands it on.
+        found = next(filter(None, (_chosen(p, first) for first in reversed(_chain(p, drug, start)))), None)
         p.baselines[key] = found
         p.baseline_until = max(p.baseline_until, start + p.plan.baseline.first_within)
     # The first result of the first 48 h is none before it is collected.
     return None if found is not None and found.labs[0].at > t else found
 
 
-def _origin(p: Patient, drug: int, start: Time) -> Time:
-    """The first dose of the chain of courses, each soon after the one before, that share one baseline."""
+def _chain(p: Patient, drug: int, start: Time) -> list[Time]:
+    """The first doses, latest first, of the courses, each soon after the one before, that share one baseline."""
+    chain = [start]
     course = p.plan.drugs[drug].course
     inherits = course.inherits if course else None
     while inherits is not None:
         latest, which = p.last_dose(p.plan.inheriting, start - 1)
         if which < 0 or start - latest > inherits:
-            return start
+            break
         state = p.state(which, latest)
         assert state is not None
         start = state.start
-    return start
+        chain.append(start)
+    return chain
 
 
 def _chosen(p: Patient, start: Time) -> Baseline | None:

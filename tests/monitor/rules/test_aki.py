@@ -187,6 +187,20 @@ def test_a_course_soon_after_another_inherits_its_baseline(gap, value):
     assert f"baseline {value}" in change.detail
 
 
+def test_a_chain_of_courses_takes_the_oldest_baseline_that_one_of_them_has():
+    # The first has no result before it or in its first 48 h; the second has one, and hands it on to the third.
+    first, second, third = ZERO, 12 * D, 24 * D
+    events = [
+        patient(),
+        *(dose("foscarnet", 4200, at) for at in (first, second, third)),
+        lab("creatinine", 1.0, 10 * D),
+        lab("creatinine", 2.0, 14 * D),
+        lab("creatinine", 9.0, 25 * D),
+    ]
+    changes = [one for one in alerts(events) if one.code == "aki"]
+    assert "baseline 1 mg/dL" in changes[-1].detail
+
+
 # Which results count ----------------------------------------------------------------------------------------------
 
 
