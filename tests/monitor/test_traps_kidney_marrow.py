@@ -13,7 +13,7 @@ Numbers are those of the project's list of traps. Not here, and why:
 - 48 (merged patients): `patient_id` is opaque; the age is taken at each moment (tested under 48).
 - 50 (assay interference): no event names the method.
 - 54 (CTCAE version): a source in the knowledge, tested there by its name (tested under 54).
-- 32, 34, 35, 38 to 46: virus, monitoring and combinations, tested beside those rules.
+- 32, 34, 35, 38 to 46: virus, monitoring and combinations, in a module of their own.
 """
 
 import pytest
