@@ -70,6 +70,10 @@ def judge(k: BaselineLabs, p: Patient, t: Time, level: Level) -> Verdict:
     due = state.start + k.after
     if t < due:
         return GONE, due
+    if due > p.clock:
+        # Known ahead of the clock: what only time brings waits for it.
+        p.judging.waits[t] = due
+        return GONE, state.course_until + 1
     return (1, state.course_until + 1) if _missing(k, p, state.start, t) else (GONE, NEVER)
 
 

@@ -322,6 +322,10 @@ def judge_after(k: AfterTherapy, p: Patient, t: Time, level: Level) -> Verdict:
         return GONE, NEVER
     due = max(therapy.start, oldest(p, k.tests, t)[0]) + k.gap
     over = therapy.last + k.lasts + 1
+    if t >= due > p.clock:
+        # Known ahead of the clock: what only time brings waits for it.
+        p.judging.waits[t] = due
+        return GONE, over
     return (1, over) if t >= due else (GONE, min(due, over))
 
 

@@ -100,6 +100,10 @@ def judge_surveillance(k: Surveillance, p: Patient, t: Time, level: Level) -> Ve
         return GONE, min(due, over)
     if level > 0:
         return level, over
+    if due > p.clock:
+        # Known ahead of the clock: what only time brings waits for it.
+        p.judging.waits[t] = due
+        return GONE, over
     # Somebody of whom nothing is heard is not there to be drawn: wait for any sign.
     return (1, over) if t - p.last_seen(t) <= k.seen_within else (WAITING, over)
 
@@ -183,6 +187,9 @@ def judge_levels(k: Levels, p: Patient, t: Time, level: Level) -> Verdict:
         due, given_up = since + k.gap, since + k.given_up_after + 1
         if t < due:
             following = min(following, due)
+        elif due > p.clock:
+            # Known ahead of the clock: what only time brings waits for it.
+            p.judging.waits[t] = min(due, p.judging.waits.get(t, NEVER))
         elif _missing(k, p, since, t):
             found.append(given_up)
     state = p.state(k.drug, t)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.monitor.case import MINUTE, US, ZERO, D, H, alerts, dose, every, lab, patient, said, severity
+from monitor.evaluation import evaluate
+from tests.monitor.case import MINUTE, US, ZERO, D, H, alerts, dose, every, lab, patient, run, said, severity, when
 
 ELECTROLYTES = ("calcium", "magnesium", "potassium", "phosphate")
 NORMAL = {
@@ -284,3 +285,44 @@ def test_missing_data_never_switches_an_overdue_rule_off():
     events = [dose("foscarnet", 4200, at) for at in every(12 * H, ZERO, 20 * D)]
     assert severity(events, "overdue-renal", 96 * H) == "warning"
     assert severity(events, "overdue-renal", 8 * D) == "critical"
+
+
+# Ahead of the clock --------------------------------------------------------------------------------------------------
+
+SOON = 30 * MINUTE
+AHEAD = [
+    (
+        "baseline-labs-missing",
+        24 * H,
+        [dose("ganciclovir", 350, ZERO), dose("ganciclovir", 350, D, recorded_at=D - SOON)],
+    ),
+    ("overdue-surveillance", 22 * D, [*surveilled(), lab("potassium", 4.0, 22 * D, recorded_at=22 * D - SOON)]),
+    (
+        "overdue-immunosuppressant-level",
+        7 * D,
+        [
+            *(dose("letermovir", 480, at) for at in every(D, ZERO, 6 * D)),
+            dose("letermovir", 480, 7 * D, recorded_at=7 * D - SOON),
+            dose("tacrolimus", 2, ZERO),
+        ],
+    ),
+    (
+        "overdue-viral-load",
+        8 * D,
+        [
+            grafted("solid-organ"),
+            lab("cmv", 5000, ZERO),
+            *(dose("foscarnet", 4200, at) for at in every(12 * H, ZERO, 2 * D)),
+            dose("letermovir", 480, 8 * D, recorded_at=8 * D - SOON),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "due", "events"), AHEAD)
+def test_what_only_time_brings_waits_for_the_clock_even_judged_from_the_start(code, due, events):
+    p = run(events, due - US)
+    evaluate(p, p.clock)
+    assert not any(fold.episodes for fold in p.folds.values() if fold.rule.code == code)
+    (raised,) = [one for one in alerts(events, due) if one.code == code]
+    assert raised.emitted_at[:19] == when(due)[:19]
