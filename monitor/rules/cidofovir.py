@@ -87,19 +87,16 @@ def build_rise(code: str, data: RiseData, plan: Plan) -> list[Rule]:
 
 
 def latest_creatinine(p: Patient, t: Time, age: Time) -> Lab | None:
-    """The latest creatinine of at most that age, off dialysis, if a number: `>x` counts as x, `<x` says nothing."""
+    """The latest creatinine of at most that age."""
     series = p.series[p.plan.creatinine]
     i = series.last(t) if series is not None else -1
-    while series is not None and i >= 0 and t - series.t[i] <= age:
-        lab = series.x[i]
-        if not (p.dialysis and p.on_dialysis(lab.at)):
-            return lab if lab.mark in (EQUAL, MORE, AT_LEAST) else None
-        i -= 1
-    return None
+    return series.x[i] if series is not None and i >= 0 and t - series.t[i] <= age else None
 
 
 def _risen(k: Rise, p: Patient, at: AtDose, t: Time) -> tuple[int | None, Lab | None, Baseline | None]:
-    """Twice the rise above the baseline on creatinine's scale; None where it cannot be known."""
+    """Twice the rise above the baseline on creatinine's scale, at least so for `>x`, at most for `<x`; None where it
+    cannot be known.
+    """
     lab = latest_creatinine(p, t, k.age)
     baseline = course_baseline(p, k.drug, at.state.start, t)
     if baseline is None:
@@ -120,10 +117,12 @@ def judge_reduce(k: Rise, p: Patient, t: Time, level: Level) -> Verdict:
     risen, lab, _ = _risen(k, p, at, t)
     if risen is None or lab is None:
         return (level, at.over) if level > 0 else (GONE, NEVER)
-    if risen >= 2 * k.rise[lab.unit]:
+    limit = 2 * k.rise[lab.unit]
+    if _is_number(lab) and risen >= limit:
         return 1, at.over
-    # A creatinine above some value that is no rise tells nothing.
-    return (GONE, NEVER) if lab.mark == EQUAL or level <= 0 else (level, at.over)
+    # A creatinine above some value that is no rise tells nothing, and one below a value that is more than one.
+    ended = lab.mark == EQUAL or (not _is_number(lab) and risen <= limit)
+    return (GONE, NEVER) if ended or level <= 0 else (level, at.over)
 
 
 def judge_stop(k: Rise, p: Patient, t: Time, level: Level) -> Verdict:
@@ -135,7 +134,7 @@ def judge_stop(k: Rise, p: Patient, t: Time, level: Level) -> Verdict:
     if level > 0:
         return level, at.over
     risen, lab, _ = _risen(k, p, at, t)
-    if risen is not None and lab is not None and risen >= 2 * k.rise[lab.unit]:
+    if risen is not None and lab is not None and _is_number(lab) and risen >= 2 * k.rise[lab.unit]:
         return 1, at.over
     return (1, at.over) if _new_protein(k, p, at, t) else (GONE, NEVER)
 
@@ -152,8 +151,13 @@ def _new_protein(k: Rise, p: Patient, at: AtDose, t: Time) -> Lab | None:
     return series.x[i]
 
 
+def _is_number(lab: Lab) -> bool:
+    """Whether a result is at least its value: `>x` counts as x."""
+    return lab.mark in (EQUAL, MORE, AT_LEAST)
+
+
 def _reaches(lab: Lab, cutoffs: Amounts) -> bool:
-    return lab.mark in (EQUAL, MORE, AT_LEAST) and lab.canon >= cutoffs[lab.unit]
+    return _is_number(lab) and lab.canon >= cutoffs[lab.unit]
 
 
 def say_rise(k: Rise, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
@@ -165,7 +169,7 @@ def say_rise(k: Rise, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
     parts: list[str] = []
     facts: list[Lab] = []
     title = ""
-    if risen is not None and lab is not None and baseline is not None:
+    if risen is not None and lab is not None and baseline is not None and _is_number(lab):
         unit = analyte.unit_names[lab.unit]
         up = rounded_text(risen / 2 / analyte.scale[lab.unit] / MILLION, 2)
         base = rounded_text(baseline.twice / 2 / analyte.scale[baseline.unit] / MILLION, 2)
@@ -179,7 +183,7 @@ def say_rise(k: Rise, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
     if protein is not None and k.protein_from is not None:
         limit = cutoff_text(p.plan.analytes[k.protein], k.protein_from, protein)
         parts.append(f"{dated(p, protein)}; threshold {limit}, and not so before the first dose")
-        if risen is None or lab is None or risen < 2 * k.rise[lab.unit]:
+        if not title or risen is None or lab is None or risen < 2 * k.rise[lab.unit]:
             title = f"urine protein {amount_text(p, protein)}"
         facts.append(protein)
     parts.append(_last_dose_text(p, at))

@@ -51,6 +51,28 @@ def test_reduce_ends_when_the_rise_is_gone_or_stop_replaces_it(value, severity_)
     assert severity(events, "cidofovir-reduce-dose") == severity_
 
 
+@pytest.mark.parametrize(
+    ("limit", "comparator", "expected"), [(1.3, "<", None), (1.31, "<", "warning"), (1.2, ">", "warning")]
+)
+def test_reduce_and_a_censored_creatinine(limit, comparator, expected):
+    censored = lab("creatinine", limit, 14 * D, comparator=comparator)
+    events = given(FIRST, more=[*creatinines((1.0, MG, ZERO), (1.3, MG, 12 * D)), censored])
+    assert severity(events, "cidofovir-reduce-dose") == expected
+
+
+def test_below_a_high_limit_is_no_rise():
+    above = given(FIRST, more=[*creatinines((1.0, MG, ZERO)), lab("creatinine", 2.0, 14 * D, comparator="<")])
+    assert severity(above, "cidofovir-stop") is None
+    protein = [*above, lab("protein", 300, 15 * D)]
+    (stop,) = [one for one in alerts(protein) if one.code == "cidofovir-stop"]
+    assert "urine protein 300" in stop.title
+
+
+def test_a_rise_on_dialysis_counts():
+    events = given(FIRST, more=[patient(11 * D, dialysis=True), *creatinines((1.0, MG, ZERO), (1.5, MG, 12 * D))])
+    assert severity(events, "cidofovir-stop") == "critical"
+
+
 def test_stop_stays_to_the_end_of_the_course():
     events = given(FIRST, more=creatinines((1.0, MG, ZERO), (1.6, MG, 12 * D), (1.0, MG, 14 * D)))
     assert severity(events, "cidofovir-stop") == "critical"
