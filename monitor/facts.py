@@ -170,7 +170,9 @@ def _apply_lab(p: Patient, lab: Lab) -> None:
         series = p.series[analyte] = Series()
         activate(p, analyte)
     times, at = series.t, lab.at
-    if lab.odd or (times and at <= times[-1]) or (analyte in p.plan.linked and _is_linked(p, lab)):
+    # What stands at its time already may stand there as implausible alone.
+    meets = (times and at <= times[-1]) or (analyte, at) in p.lab_groups
+    if lab.odd or meets or (analyte in p.plan.linked and _is_linked(p, lab)):
         _with(p, lab)
         return
     times.append(at)
@@ -306,7 +308,9 @@ def _merged(p: Patient, analyte: int, at: Time, labs: list[Lab]) -> list[Lab]:
     """
     if p.plan.analytes[analyte].qualitative:
         newest = {(lab.loinc, lab.unit): lab for lab in sorted(labs, key=_age)}
-        return sorted(newest.values(), key=lambda lab: (lab.loinc, lab.unit))
+        # One without a number has no unit: it replaces what is older in every unit of its LOINC.
+        points = [lab for lab in newest.values() if _age(newest.get((lab.loinc, -1), lab)) <= _age(lab)]
+        return sorted(points, key=lambda lab: (lab.loinc, lab.unit))
     if not labs:
         derived = _derived(p, analyte, at)
         return [] if derived is None else [derived]

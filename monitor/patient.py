@@ -107,13 +107,16 @@ Course = tuple[int, Time]
 
 
 class TherapyState(msgspec.Struct, gc=False, frozen=True):
-    """A joined therapy as it stood with one dose: its start, its treatment days, that dose, its courses."""
+    """A joined therapy as it stood with one dose: its start, its treatment days, that dose, its courses, and since
+    when it had gone on without a break.
+    """
 
     start: Time
     days: int
     period: int
     last: Time
     courses: frozenset[Course]
+    unbroken: Time
 
 
 class Packing(msgspec.Struct, gc=False, eq=False):

@@ -6,9 +6,9 @@ Kept as one entry for each treatment dose, in order of time; asked for a moment,
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from monitor.patient import Course, Patient, TherapyState
+from monitor.patient import Course, DoseState, Patient, TherapyState
 from monitor.plan import INTENT_TREATMENT
-from monitor.times import DAY, Time
+from monitor.times import ALWAYS, DAY, Time
 
 
 def therapy_at(p: Patient, t: Time) -> TherapyState | None:
@@ -42,6 +42,30 @@ def therapy_with(p: Patient, courses: frozenset[Course], t: Time) -> TherapyStat
     return p.therapies[i] if i >= 0 else None
 
 
+def going_on_until(p: Patient, therapy: TherapyState, t: Time) -> Time:
+    """Until when a joined therapy goes on, by its doses up to `t`: the end of the last of its courses."""
+    return _until(p, (therapy_with(p, therapy.courses, t) or therapy).courses, t)
+
+
+def went_on(p: Patient, therapy: TherapyState, since: Time, t: Time) -> bool:
+    """Whether a joined therapy went on without a break from one moment to another, by its doses up to the later."""
+    joined = therapy_with(p, therapy.courses, t) or therapy
+    return joined.unbroken <= since and t <= _until(p, joined.courses, t)
+
+
+def _until(p: Patient, courses: frozenset[Course], t: Time) -> Time:
+    until = ALWAYS
+    for drug, start in courses:
+        given = p.given[drug]
+        last = given.last(t)
+        i = bisect_right(given.s, start, 0, last + 1, key=_start) - 1
+        if i >= 0 and given.s[i].start == start:
+            over = given.s[i].course_until
+            # A dose of another intent begins a new course, and this one is over.
+            until = max(until, over if i == last else min(given.t[i + 1] - 1, over))
+    return until
+
+
 def _extend(p: Patient) -> None:
     since = p.therapy_from
     assert since is not None
@@ -66,18 +90,28 @@ def _joined(p: Patient, t: Time, course: Course) -> TherapyState:
     before = p.therapies[-1] if p.therapies else None
     if before is not None and course in before.courses:
         period = (t - before.start) // DAY
-        return TherapyState(before.start, before.days + (period > before.period), period, t, before.courses)
+        unbroken = before.unbroken if t - 1 <= _until(p, before.courses, t - 1) else t
+        days = before.days + (period > before.period)
+        return TherapyState(before.start, days, period, t, before.courses, unbroken)
     courses = frozenset((course,))
+    joined: list[TherapyState] = []
     if before is not None:
         elder = next((one for one in reversed(p.therapies) if course in one.courses), None)
         if elder is not None:
             # The course had seemed over, and another therapy begun: all since then is one.
-            courses = courses.union(*(one.courses for one in p.therapies if one.last >= elder.start))
+            joined = [one for one in p.therapies if one.last >= elder.start]
         elif course[1] - before.last <= p.plan.joined_within:
-            courses |= before.courses
+            joined = [before]
+    courses = courses.union(*(one.courses for one in joined))
     start = min(first for _, first in courses)
     periods = {(time - start) // DAY for one in courses for time in _doses(p, one, t)}
-    return TherapyState(start, len(periods), max(periods), t, courses)
+    goes_on = bool(joined) and t - 1 <= _until(p, courses, t - 1)
+    unbroken = min(one.unbroken for one in joined) if goes_on else t
+    return TherapyState(start, len(periods), max(periods), t, courses, unbroken)
+
+
+def _start(state: DoseState) -> Time:
+    return state.start
 
 
 def _doses(p: Patient, course: Course, t: Time) -> Iterator[Time]:

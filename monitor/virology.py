@@ -4,9 +4,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
 
-from monitor.patient import Patient, Reading, TherapyState
-from monitor.therapy import therapy_at, therapy_with
-from monitor.times import ALWAYS, Time
+from monitor.patient import Patient, Reading
+from monitor.therapy import going_on_until, therapy_at
+from monitor.times import Time
 from monitor.types import AT_LEAST, AT_MOST, DETECTED, EQUAL, LESS, MORE, NOT_DETECTED, Lab
 
 CLEAR, NUMBER, BARE, PASSED = range(4)
@@ -55,6 +55,7 @@ def _read(p: Patient) -> list[Reading]:
     for lab in labs:
         if lab.unit >= 0 and lab.unit not in units.setdefault(lab.loinc, []):
             units[lab.loinc].append(lab.unit)
+    numbers = {(lab.loinc, lab.unit, lab.at) for lab in labs if lab.unit >= 0}
     found: list[Reading] = []
     latest: dict[tuple[str, int], Reading] = {}
     logs = p.plan.analytes[p.plan.cmv].logs
@@ -66,26 +67,14 @@ def _read(p: Patient) -> list[Reading]:
         treated = therapy is not None and lab.at <= going_on_until(p, therapy, lab.at)
         # A result without a number has no unit: it belongs to every series of its LOINC.
         for unit in [lab.unit] if lab.unit >= 0 else units.get(lab.loinc) or [-1]:
+            if unit != lab.unit and (lab.loinc, unit, lab.at) in numbers:
+                # One of that unit and time is newer (monitor/facts.py).
+                continue
             key = (lab.loinc, unit)
             one = Reading(lab, lab.at, state, key, unit in logs, therapy, treated, latest.get(key))
             latest[key] = one
             found.append(one)
     return found
-
-
-def going_on_until(p: Patient, therapy: TherapyState, t: Time) -> Time:
-    """Until when a joined therapy goes on, by its doses up to `t`: the end of the last of its courses."""
-    joined = therapy_with(p, therapy.courses, t) or therapy
-    until = ALWAYS
-    for drug, start in joined.courses:
-        given = p.given[drug]
-        last = i = given.last(t)
-        while i >= 0 and given.s[i].start > start:
-            i -= 1
-        # A dose of another intent begins a new course, and this one is over.
-        over = given.s[i].course_until if i == last else min(given.t[i + 1] - 1, given.s[i].course_until)
-        until = max(until, over if i >= 0 and given.s[i].start == start else ALWAYS)
-    return until
 
 
 def rises(value: int, base: int, halves: int, *, log: bool) -> int:

@@ -16,14 +16,13 @@ from monitor.knowledge import Amount, DrugName, Number, RuleData, Span
 from monitor.patient import Patient, Reading, TherapyState
 from monitor.plan import HIV, Amounts, Kind, Plan
 from monitor.reading import is_below
-from monitor.therapy import therapy_at, therapy_with
+from monitor.therapy import going_on_until, therapy_at, therapy_with
 from monitor.times import ALWAYS, DAY, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, WAITING, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.virology import (
     BARE,
     CLEAR,
     NUMBER,
-    going_on_until,
     quantifiable_between,
     readings,
     treating_now,

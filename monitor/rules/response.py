@@ -15,13 +15,12 @@ from monitor.at_dose import doses_named
 from monitor.knowledge import RuleData, Severity
 from monitor.patient import Patient, Reading, TherapyState
 from monitor.plan import Kind, Plan
-from monitor.therapy import therapy_at
+from monitor.therapy import going_on_until, therapy_at, went_on
 from monitor.times import DAY, NEVER, Time, clock_text
 from monitor.types import GONE, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.virology import (
     CLEAR,
     NUMBER,
-    going_on_until,
     readings,
     rises,
     untreated_for,
@@ -110,7 +109,7 @@ def _over(p: Patient, answer: Answer, therapy: TherapyState, t: Time) -> Time:
 def _stands(p: Patient, answer: Answer, t: Time) -> bool:
     """Whether time has not ended what the last load said."""
     if answer.code == SLOW:
-        return t <= going_on_until(p, answer.therapy, t)
+        return went_on(p, answer.therapy, answer.load.at, t)
     return not untreated_for(p, answer.load.at, t, p.plan.viral.after_therapy)
 
 
@@ -171,7 +170,7 @@ def _ended(p: Patient, held: Answer, one: Reading) -> bool:
     if held.code != SLOW:
         return one.lab.canon < held.peak.canon or untreated_for(p, held.load.at, one.at, p.plan.viral.after_therapy)
     fallen = rises(held.peak.canon, one.lab.canon, p.plan.viral.slow_fall, log=one.log) >= 0
-    return fallen or one.at > going_on_until(p, held.therapy, one.at)
+    return fallen or not went_on(p, held.therapy, held.load.at, one.at)
 
 
 def _held(p: Patient, one: Reading, therapy: TherapyState, peak: Lab, held: Answer | None) -> Answer | None:

@@ -19,10 +19,10 @@ from monitor.patient import Patient, Reading
 from monitor.plan import INTENT_PROPHYLAXIS, PERSON, TRANSPLANT, Kind, Plan
 from monitor.rules.clearance import CLEARANCE
 from monitor.rules.response import PROBABLE, REFRACTORY
-from monitor.therapy import therapy_at
+from monitor.therapy import going_on_until, therapy_at, went_on
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
-from monitor.virology import CLEAR, NUMBER, going_on_until, in_series, readings, rises, treating_now
+from monitor.virology import CLEAR, NUMBER, in_series, readings, rises, treating_now
 from monitor.wording import amount_text, cutoff_text, dated
 
 RELAPSE = "relapse"
@@ -398,9 +398,9 @@ def judge_rebound(k: Rebound, p: Patient, t: Time, level: Level) -> Verdict:
     hit = _rebounding(p, readings(p, t))
     if hit is None or hit.load.therapy is None:
         return GONE, NEVER
-    until = going_on_until(p, hit.load.therapy, t)
-    if t > until:
+    if not went_on(p, hit.load.therapy, hit.load.at, t):
         return OVER, NEVER
+    until = going_on_until(p, hit.load.therapy, t)
     for code in (REFRACTORY, PROBABLE):
         worse = p.latest_episode(code, t)
         if worse is not None and (worse.end is None or worse.end > t):
@@ -428,7 +428,7 @@ def _rebounding(p: Patient, found: list[Reading]) -> Hit | None:
 
 def _therapy_over(p: Patient, held: Hit, one: Reading) -> bool:
     therapy = held.load.therapy
-    return therapy is None or one.at > going_on_until(p, therapy, one.at)
+    return therapy is None or not went_on(p, therapy, held.load.at, one.at)
 
 
 def _rebound(p: Patient, series: list[Reading], i: int) -> Hit | None:

@@ -48,6 +48,24 @@ def test_agrees_on_a_few_histories(theme, seed):
     assert monitored(events) == expected(events)
 
 
+SETTLED = (
+    ("cidofovir", 20085),
+    ("combinations", 20045),
+    ("data", 50650),
+    ("mixed", 20055),
+    ("mixed", 20077),
+    ("off-therapy", 20117),
+    ("virus", 20051),
+    ("virus", 20272),
+)
+
+
+@pytest.mark.parametrize(("theme", "seed"), SETTLED)
+def test_agrees_where_it_once_did_not(theme, seed):
+    events = history(seed, theme)
+    assert monitored(events) == expected(events)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("theme", [*THEMES, "mixed"])
 def test_agrees_on_many_histories(theme):

@@ -148,19 +148,18 @@ NEEDED = {"carbamazepine": Fraction(800), "phenytoin": Fraction(1200), "phenobar
 
 
 def inducer_dose(case: Case) -> list[Episode]:
-    state: dict[str, list[str]] = {"induced_by": []}
+    state: dict[str, list[str]] = {"beside": []}  # the inducers that the latest judged dose is too small beside
     doses = {d.at: d for d in case.given("maribavir")}
 
     def judge(t: int) -> dict[Key, str]:
         on = [d for d in NEEDED if case.dose_in(d, t - 48 * H, t)]
-        state["induced_by"] = [d for d in state["induced_by"] if d in on]
-        if running(case, "maribavir", t) is None:
-            state["induced_by"] = []
+        if running(case, "maribavir", t) is None or not any(d in on for d in state["beside"]):
+            state["beside"] = []
         if t in doses:
             size = in_mg(case, doses[t])
             if size is not None:
-                state["induced_by"] = [d for d in on if size < NEEDED[d]]
-        return {("maribavir-inducer-dose", "maribavir", None): tb.WARNING} if state["induced_by"] else {}
+                state["beside"] = [d for d in on if size < NEEDED[d]]
+        return {("maribavir-inducer-dose", "maribavir", None): tb.WARNING} if state["beside"] else {}
 
     inducers = case.dose_times(*NEEDED)
     dues = edges(case, "maribavir") | {at + 48 * H + tb.TICK for at in inducers}

@@ -66,8 +66,10 @@ def first_two_weeks(_case: Case, c: Course, t: int) -> bool:
 def viral_load_asked(case: Case, c: Course, t: int) -> bool:
     if c.intent == "prophylaxis":
         return c.drug == "letermovir"
-    joined = next(j for j in therapies(case, t) if c in j.courses)
-    return quantifiable(case, joined.first - 30 * D, t)
+    begun = [
+        j.first for j in therapies(case, c.first) for one in j.courses if (one.drug, one.first) == (c.drug, c.first)
+    ]
+    return quantifiable(case, min(begun, default=c.first) - 30 * D, t)
 
 
 RENAL = (("creatinine",),)
