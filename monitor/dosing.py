@@ -45,7 +45,7 @@ def _size(p: Patient, dose: Dose, per_kg: bool) -> int | None:
 
 
 def size_text(p: Patient, given: Given, i: int) -> str:
-    """A dose as charted, and as its label doses it: `350 mg (5 mg/kg)`."""
+    """A dose as charted, and as its label doses it where that is another: `350 mg (5 mg/kg)`."""
     parts = " + ".join(
         f"{decimal_text(dose.value)} {p.plan.dose_units[dose.unit][0]}" if dose.value is not None else "unknown amount"
         for dose in doses_of(p, given, i)
@@ -54,7 +54,8 @@ def size_text(p: Patient, given: Given, i: int) -> str:
     size = given.m[i]
     if course is None or not course.dosed_per_kg or size is None:
         return parts
-    return f"{parts} ({rounded_text(Fraction(size, MILLION), 2)} mg/kg)"
+    per_kg = f"{rounded_text(Fraction(size, MILLION), 2)} mg/kg"
+    return parts if parts == per_kg else f"{parts} ({per_kg})"
 
 
 def sum_of_doses(given: Given, i: int, start: Time) -> int | None:

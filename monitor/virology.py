@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import pairwise
+from math import log10
 
 from monitor.patient import Patient, Reading
 from monitor.therapy import going_on_until, therapy_at
@@ -84,6 +85,19 @@ def rises(value: int, base: int, halves: int, *, log: bool) -> int:
     else:
         a, b = value * value, base * base * 10**halves
     return (a > b) - (a < b)
+
+
+def change_text(value: int, base: int, *, log: bool) -> str:
+    """How far a load lies from a base: `0.52 log10 below`, `level with`."""
+    change = (value - base) / 1_000_000 if log else log10(max(value, 1) / max(base, 1))
+    if value == base:
+        return "level with"
+    return f"{abs(change):.2f} log10 {'above' if change > 0 else 'below'}"
+
+
+def halves_text(halves: int) -> str:
+    """A number of half decades in log10."""
+    return f"{halves // 2}.5" if halves % 2 else f"{halves // 2}"
 
 
 def untreated_for(p: Patient, since: Time, until: Time, span: Time) -> bool:

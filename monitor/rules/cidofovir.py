@@ -493,7 +493,7 @@ def _faults(k: DoseNumbers, p: Patient, at: AtDose) -> list[tuple[Level, str]]:
             (
                 WARNING,
                 (
-                    f"dose {at.state.count} {duration_text(since)} after the last,"
+                    f"{duration_text(since)} after the last dose,"
                     f" at least {duration_text(k.later_interval)} from the third on"
                 ),
             )
@@ -515,8 +515,9 @@ def say_dose(k: DoseNumbers, p: Patient, t: Time, level: Level, episode: Episode
     assert at is not None
     faults = _faults(k, p, at)
     name = p.plan.drugs[k.drug].name.capitalize()
-    title = f"{name} {size_text(p, at.given, at.i)}: {'; '.join(text for _, text in faults)}"
-    detail = f"{_last_dose_text(p, at)}. {'; '.join(text.capitalize() for _, text in faults)}."
+    wrong = "; ".join(text for _, text in faults)
+    title = f"{name} {size_text(p, at.given, at.i)}: {wrong}"
+    detail = f"{_last_dose_text(p, at)}: {wrong}."
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
     before = (at.given.x[at.i - 1],) if at.i else ()
     return Words(title, detail, advice, (at.dose, *before))

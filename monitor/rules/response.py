@@ -21,6 +21,8 @@ from monitor.types import GONE, YIELDED, Episode, Lab, Level, Rule, Verdict, Wor
 from monitor.virology import (
     CLEAR,
     NUMBER,
+    change_text,
+    halves_text,
     readings,
     rises,
     untreated_for,
@@ -225,12 +227,26 @@ def _touched(day: Time, spans: list[tuple[Time, Time]]) -> bool:
     return any(start < day + DAY and end > day for start, end in spans)
 
 
+def _threshold_text(p: Patient, code: str) -> str:
+    """From where on a load is what the code says."""
+    viral = p.plan.viral
+    rise, fall = halves_text(viral.refractory_rise), halves_text(viral.slow_fall)
+    if code == REFRACTORY:
+        return f"threshold: more than {rise} log10 above it"
+    if code == PROBABLE:
+        return f"threshold: at or above it; refractory: more than {rise} log10 above it"
+    return f"expected by day {viral.treatment_days}: at least {fall} log10 below it"
+
+
 def say(k: Response, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """The load, the peak, the days that count."""
     answer = next(answer for answer in worst(p, readings(p, t)) if answer.code == k.code)
     lab, peak = answer.load.lab, answer.peak
     parts = [
-        f"{dated(p, lab)}; peak of day -3 to 7: {amount_text(p, peak)} on {clock_text(peak.at)}",
+        (
+            f"{dated(p, lab)}: {change_text(lab.canon, peak.canon, log=answer.load.log)} the peak of day -3 to 7,"
+            f" {amount_text(p, peak)} on {clock_text(peak.at)} ({_threshold_text(p, k.code)})"
+        ),
         (
             f"Joined therapy since {clock_text(answer.therapy.start)}: {answer.therapy.days} treatment days by then,"
             f" {answer.counted} of them without an alert of too low a dose"

@@ -450,7 +450,8 @@ def _rebound(p: Patient, series: list[Reading], i: int) -> Hit | None:
     clearance = p.latest_episode(CLEARANCE, one.at)
     if clearance is None or clearance.onset < therapy.start or clearance.onset == one.at:
         return None
-    return _again(p, one, clearance.onset)
+    hit = _again(p, one, clearance.onset)
+    return hit and Hit(hit.load, hit.before, f"{hit.why}, after clearance on {clock_text(clearance.onset)}")
 
 
 def say_rebound(k: Rebound, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
