@@ -270,7 +270,7 @@ def _reasons(k: Contraindicated, p: Patient, t: Time) -> tuple[list[tuple[str, L
     """What speaks against the dose, each with its result; and what could not be known."""
     found: list[tuple[str, Lab]] = []
     creatinine = _latest(p, p.plan.creatinine, t)
-    if creatinine is not None and creatinine.canon > k.creatinine_above[creatinine.unit]:
+    if creatinine is not None and _exceeds(creatinine, k.creatinine_above):
         analyte = p.plan.analytes[p.plan.creatinine]
         found.append(
             (f"{aged(p, creatinine, t)}, limit {cutoff_text(analyte, k.creatinine_above, creatinine)}", creatinine)
@@ -290,6 +290,12 @@ def _reasons(k: Contraindicated, p: Patient, t: Time) -> tuple[list[tuple[str, L
         limit = cutoff_text(p.plan.analytes[k.protein], k.protein_from, protein)
         found.append((f"{aged(p, protein, t)}, limit {limit}", protein))
     return found, unknown
+
+
+def _exceeds(lab: Lab, limits: Amounts) -> bool:
+    """Whether a result lies above a limit: `>x` does where x is the limit itself."""
+    limit = limits[lab.unit]
+    return lab.canon > limit or (lab.mark == MORE and lab.canon == limit)
 
 
 def _latest(p: Patient, analyte: int, t: Time) -> Lab | None:

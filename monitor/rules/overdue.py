@@ -320,7 +320,7 @@ def judge_after(k: AfterTherapy, p: Patient, t: Time, level: Level) -> Verdict:
         return OVER, ends + 1
     if not quantifiable_between(p, therapy.start - k.quantifiable_within, t):
         return GONE, NEVER
-    due = max(therapy.start, oldest(p, k.tests, t)[0]) + k.gap
+    due = max(max(therapy.start, oldest(p, k.tests, t)[0]) + k.gap, ends + 1)
     over = therapy.last + k.lasts + 1
     if t >= due > p.clock:
         # Known ahead of the clock: what only time brings waits for it.

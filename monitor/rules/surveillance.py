@@ -95,7 +95,7 @@ def judge_surveillance(k: Surveillance, p: Patient, t: Time, level: Level) -> Ve
     i = series.last(t) if series is not None else -1
     if t >= over or series is None or i < 0:
         return OVER, NEVER
-    due = max(series.t[i] + k.gap, transplanted + k.from_day)
+    due = max(series.t[i] + k.gap, transplanted + k.from_day, course_until + 1)
     if t < due:
         return GONE, min(due, over)
     if level > 0:

@@ -50,10 +50,12 @@ def test_agrees_on_a_few_histories(theme, seed):
 
 SETTLED = (
     ("cidofovir", 20085),
+    ("cidofovir", 30278),
     ("combinations", 20045),
     ("data", 50650),
     ("mixed", 20055),
     ("mixed", 20077),
+    ("mixed", 30169),
     ("off-therapy", 20117),
     ("virus", 20051),
     ("virus", 20272),

@@ -165,7 +165,8 @@ def after_therapy(case: Case) -> list[Episode]:
 
     def judge(t: int) -> dict[Key, str]:
         known = therapies(case, t)
-        ended = known[-1] if known and going(case, t) is None else None
+        going_on = any(going(case, now) for now in (t, min(t, case.until)))
+        ended = known[-1] if known and not going_on else None
         if ended is None or not asked(ended, t):
             state["open"] = False
             return {}
@@ -228,7 +229,9 @@ def surveillance(case: Case) -> list[Episode]:
         positive = "positive" in (case.donor, case.recipient)
         watched = kind == "hct-allogeneic" and at is not None and positive and t <= at + 100 * D
         tested = last_test(case, LOAD[0], t)
-        if not watched or tested is None or any(running(case, drug, t) for drug in tb.ANTIVIRALS):
+        # That a course is over comes with time alone: a fact ahead of the clock does not tell it.
+        treated = any(running(case, drug, now) for drug in tb.ANTIVIRALS for now in (t, min(t, case.until)))
+        if not watched or tested is None or treated:
             state["open"] = False
         elif state["open"]:
             state["open"] = t not in tests

@@ -126,6 +126,12 @@ def test_contraindicated_by_protein(what, value, expected):
     assert severity(given(FIRST, more=[lab(what, value, 9 * D)]), "cidofovir-contraindicated") == expected
 
 
+@pytest.mark.parametrize(("comparator", "expected"), [(">", "critical"), (">=", None), ("<", None)])
+def test_contraindicated_above_the_limit_of_creatinine(comparator, expected):
+    creatinine = lab("creatinine", 1.5, 9 * D, comparator=comparator)
+    assert severity(given(FIRST, more=[creatinine]), "cidofovir-contraindicated") == expected
+
+
 def test_on_dialysis_creatinine_and_protein_still_count():
     dialysis = patient(8 * D, dialysis=True)
     small = [lab("weight", 40, 9 * D + H)]
