@@ -77,7 +77,10 @@ def state_of(p: Patient, drug: DrugInfo, given: Given, i: int) -> DoseState:
             phase = MAINTAINING if fits_maintenance(p, course.renal, given, i, start) else INDUCTION
         else:
             phase = INDUCTION
-        if phase == INDUCTION and (before is None or period > before.period):
+        if before is not None and before.phase == NO_PHASE:
+            # What began as prophylaxis and was treatment after all.
+            induction_days = 1
+        if phase == INDUCTION and not (before is not None and _is_induction_day(given, i - 1, start, period)):
             induction_days += 1
     interval = _interval(given, i, count, course.usual)
     if course.current_for is not None:
@@ -98,6 +101,15 @@ def state_of(p: Patient, drug: DrugInfo, given: Given, i: int) -> DoseState:
         induction_days,
         reads_renal,
     )
+
+
+def _is_induction_day(given: Given, i: int, start: Time, period: int) -> bool:
+    """Whether a treatment day had an induction dose up to dose `i`."""
+    while i >= 0 and given.s[i].start == start and given.s[i].period == period:
+        if given.s[i].phase != MAINTAINING:
+            return True
+        i -= 1
+    return False
 
 
 def _labelled_maintenance(before: DoseState) -> bool:

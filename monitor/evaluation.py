@@ -82,7 +82,7 @@ def refold(p: Patient, fold: Fold, since: Time, now: Time) -> bool:
         before = fold.level
         rule = fold.rule
         level, due = rule.judge(p, since, before)
-        speaks = level > 0 or level == WAITING
+        speaks = level > 0 or level <= WAITING
         if due > now and not (rule.lazy and before <= 0 and speaks):
             fold.frontier = since + rule.reach
             fold.level = level

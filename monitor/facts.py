@@ -34,7 +34,7 @@ def touch(p: Patient, source: int, at: Time) -> None:
             if at < known:
                 dirty[fold] = at
     for fold in listening[1]:
-        if fold.level > 0 or at <= fold.frontier or fold.level == WAITING:
+        if fold.level > 0 or at <= fold.frontier or fold.level <= WAITING:
             known = dirty.get(fold)
             if known is None:
                 dirty[fold] = at

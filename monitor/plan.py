@@ -236,6 +236,7 @@ class Plan:
         cmv = self.analytes[self.analyte_index["cmv-dna"]]
         self.viral = placed(lambda: _viral(knowledge.viral, cmv), ("viral",), layers)
         self.watched = frozenset(d.index for d in self.drugs if d.course)
+        self.longest_gap = max(d.course.gap for d in self.drugs if d.course)
         self.by_dosing = tuple(d.index for d in self.drugs if d.course and d.course.apart is not None)
         self.weight = self.analyte_index["weight"]
         self.creatinine = self.analyte_index["creatinine"]

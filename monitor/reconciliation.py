@@ -10,13 +10,14 @@ from monitor.actions import OPEN, Standing, standing
 from monitor.identity import alert_id
 from monitor.patient import Patient
 from monitor.times import NEVER, Time, iso
-from monitor.types import GONE, OVER, WAITING, YIELDED, Alert, Episode, Evidence, Fold, Rule, Said
+from monitor.types import GONE, OVER, PAUSED, WAITING, YIELDED, Alert, Episode, Evidence, Fold, Rule, Said
 from monitor.wording import evidence_of, news_text
 
 _WHY: Final = {
     GONE: "the condition no longer holds",
     OVER: "the exposure or the course ended",
     YIELDED: "another alert says it now",
+    PAUSED: "the exposure or the course ended",
     WAITING: "a criterion no longer holds",
 }
 _BY_ACT: Final = {"acknowledged": "acknowledged", "snoozed": "snoozed", "overridden": "overridden"}

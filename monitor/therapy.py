@@ -21,6 +21,23 @@ def therapy_at(p: Patient, t: Time) -> TherapyState | None:
     return p.therapies[i] if i >= 0 else None
 
 
+def therapy_going(p: Patient, t: Time) -> TherapyState | None:
+    """The latest joined therapy that goes on at `t`; where none does, the latest that there was.
+
+    A therapy of a drug with a long interval may outlast one that began after it.
+    """
+    latest = therapy_at(p, t)
+    if latest is None or t <= _until(p, latest.courses, t):
+        return latest
+    i = bisect_right(p.therapy_times, t) - 1
+    while i >= 0 and t - p.therapy_times[i] <= p.plan.longest_gap:
+        courses = p.therapies[i].courses
+        if not courses <= latest.courses and t <= _until(p, courses, t):
+            return p.therapies[i]
+        i -= 1
+    return latest
+
+
 def _is_disowned(p: Patient, therapy: TherapyState, t: Time) -> bool:
     """Whether a later label said that what began without one is prophylaxis."""
     for drug, start in therapy.courses:

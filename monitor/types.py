@@ -118,9 +118,10 @@ Pending = Fact | Day
 Level = int
 """A rule's verdict. Above zero: raised, and which severity and advice. Zero or below: not raised, and why."""
 
-GONE, OVER, YIELDED, WAITING = 0, -1, -2, -3
+GONE, OVER, YIELDED, WAITING, PAUSED = 0, -1, -2, -3, -4
 """Why nothing is raised: the condition does not hold; exposure or course ended; a weightier alert speaks; it would be
-raised by any further fact (lazy inputs are judged then too)."""
+raised by any further fact (lazy inputs are judged then too); exposure or course ended and a dose may go on with it
+(so too)."""
 
 Verdict = tuple[Level, Time]
 """The level from this moment on, and the next moment at which time alone may change it (NEVER: none)."""

@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import log10
 
 from monitor.patient import Patient, Reading
-from monitor.therapy import going_on_until, therapy_at
+from monitor.therapy import going_on_until, therapy_at, therapy_going
 from monitor.times import Time
 from monitor.types import AT_LEAST, AT_MOST, DETECTED, EQUAL, LESS, MORE, NOT_DETECTED, Lab
 
@@ -64,7 +64,7 @@ def _read(p: Patient) -> list[Reading]:
         state = state_of(p, lab)
         if state == PASSED:
             continue
-        therapy = therapy_at(p, lab.at)
+        therapy = therapy_going(p, lab.at)
         treated = therapy is not None and lab.at <= going_on_until(p, therapy, lab.at)
         # A result without a number has no unit: it belongs to every series of its LOINC.
         for unit in [lab.unit] if lab.unit >= 0 else units.get(lab.loinc) or [-1]:

@@ -11,14 +11,14 @@ from typing import NamedTuple
 import msgspec
 
 from monitor.at_dose import doses_named
-from monitor.courses import INDUCTION
+from monitor.courses import INDUCTION, MAINTAINING
 from monitor.knowledge import Amount, DrugName, Number, RuleData, Span
 from monitor.patient import Patient, Reading, TherapyState
 from monitor.plan import HIV, Amounts, Kind, Plan
 from monitor.reading import is_below
-from monitor.therapy import going_on_until, therapy_at, therapy_with
+from monitor.therapy import going_on_until, therapy_at, therapy_going, therapy_with
 from monitor.times import ALWAYS, DAY, NEVER, Time, clock_text, duration_text
-from monitor.types import GONE, OVER, WAITING, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.types import GONE, OVER, PAUSED, WAITING, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.virology import (
     BARE,
     CLEAR,
@@ -231,10 +231,10 @@ def judge_stop(k: Stop, p: Patient, t: Time, level: Level) -> Verdict:
     clearance = p.latest_episode(CLEARANCE, t)
     if clearance is None or (clearance.end is not None and clearance.end <= t):
         return GONE, NEVER
-    therapy = therapy_at(p, t)
+    therapy = therapy_going(p, t)
     until = going_on_until(p, therapy, t) if therapy is not None else ALWAYS
     if therapy is None or t > until:
-        return OVER, NEVER
+        return PAUSED, NEVER
     found = readings(p, t)
     fresh_until = found[-1].at + k.load_age
     immune_until = _immune_until(k, p, therapy, t)
@@ -277,7 +277,7 @@ def cd4_run(k: Stop, p: Patient, t: Time) -> tuple[Lab, Lab] | None:
 
 def say_stop(k: Stop, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """Each criterion with its figures, and what is not visible here."""
-    therapy = therapy_at(p, t)
+    therapy = therapy_going(p, t)
     assert therapy is not None
     found = readings(p, t)
     drug = p.last_dose(tuple(drug for drug, _ in therapy.courses), t)[1]
@@ -357,10 +357,12 @@ def build_step_down(code: str, data: StepDownData, plan: Plan) -> list[Rule]:
 def judge_step_down(k: StepDown, p: Patient, t: Time, level: Level) -> Verdict:
     """Raised by the 21st day or a clear load; ended by maintenance, the virus, or the course's end."""
     found = readings(p, t)
-    therapy = therapy_at(p, t)
+    therapy = therapy_going(p, t)
     until = going_on_until(p, therapy, t) if therapy is not None else ALWAYS
-    if therapy is None or t > until or not found:
+    if therapy is None or not found:
         return OVER, NEVER
+    if t > until:
+        return PAUSED, NEVER
     drug = p.last_dose(tuple(drug for drug, _ in therapy.courses if drug in k.drugs), t)[1]
     state = p.state(drug, t) if drug >= 0 else None
     latest = {one.state for one in takewhile(lambda one: one.at == found[-1].at, reversed(found))}
@@ -388,14 +390,14 @@ def induction_days(k: StepDown, p: Patient, therapy: TherapyState, t: Time) -> i
             continue
         given = p.given[drug]
         for i in range(bisect_left(given.t, start), bisect_right(given.t, t)):
-            if given.s[i].start == start and given.s[i].phase == INDUCTION:
+            if given.s[i].start == start and given.s[i].phase != MAINTAINING:
                 periods.add((given.t[i] - therapy.start) // DAY)
     return len(periods)
 
 
 def say_step_down(k: StepDown, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """The days and the load."""
-    therapy = therapy_at(p, t)
+    therapy = therapy_going(p, t)
     assert therapy is not None
     lab = readings(p, t)[-1].lab
     days = induction_days(k, p, therapy, t)

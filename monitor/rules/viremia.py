@@ -64,7 +64,7 @@ def standing(p: Patient, found: list[Reading], raises: Raises, renewal: Renewal 
                 hit = raises(p, one)
                 if hit is not None or held is not None:
                     held = hit or held
-        if held is None or (renewal is not None and _silent(renewal, held.load.at, found[-1].at)):
+        if held is None or (renewal is not None and _silent(renewal, held.load.at, renewal.heard[-1].at)):
             continue
         if latest is None or held.load.at > latest.load.at:
             latest = held

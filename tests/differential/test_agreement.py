@@ -49,6 +49,7 @@ def test_agrees_on_a_few_histories(theme, seed):
 
 
 SETTLED = (
+    ("bands", 40128),
     ("cidofovir", 20085),
     ("cidofovir", 30278),
     ("combinations", 20045),
@@ -56,9 +57,14 @@ SETTLED = (
     ("mixed", 20055),
     ("mixed", 20077),
     ("mixed", 30169),
+    ("mixed", 40054),
+    ("mixed", 40265),
     ("off-therapy", 20117),
     ("virus", 20051),
     ("virus", 20272),
+    ("virus", 40002),
+    ("virus", 40045),
+    ("virus", 40498),
 )
 
 

@@ -156,7 +156,8 @@ def overdue(case: Case, s: Schedule) -> list[Episode]:
     steps = [0, *s.gaps, *(2 * gap for gap in s.gaps)]
     dues = {base + step for base in results | starts for step in steps} | edges(case, s.drug)
     dues |= {at + days * D + tb.TICK for at in starts for days in (14, 90)}
-    return string(instants(case, results | starts | tested_at(case, ("cmv-dna",)), dues), judge)
+    loads = tested_at(case, ("cmv-dna",)) if s.code == "overdue-viral-load" else set()
+    return string(instants(case, results | starts | loads, dues), judge)
 
 
 def after_therapy(case: Case) -> list[Episode]:
