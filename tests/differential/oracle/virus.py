@@ -47,12 +47,12 @@ def days_by(joined: Therapy, at: int) -> int:
 
 
 class Clearance:
-    """viral-clearance, and which therapies reached it."""
+    """viral-clearance, and when it was reached."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
         self.first: int | None = None  # first dose of the therapy that it was reached in, while open
-        self.reached: list[tuple[int, int]] = []  # when, and in which therapy (first dose)
+        self.reached: list[int] = []  # when
 
     def judge(self, t: int, now: dict[Series, Load]) -> None:
         case = self.case
@@ -66,7 +66,7 @@ class Clearance:
             return
         for series, load in now.items():
             if self.first is None and load.kind == "clear" and self.run_is_long(series, joined, t):
-                self.reached.append((t, joined.first))
+                self.reached.append(t)
                 self.first = joined.first
 
     def all_clear(self, t: int) -> bool:
@@ -85,8 +85,8 @@ class Clearance:
         return before and t - run[-1].at >= 6 * D
 
     def onset_in(self, joined: Therapy) -> int | None:
-        """Return the first moment at which a therapy reached clearance."""
-        return min((at for at, first in self.reached if joined.first <= first <= joined.last), default=None)
+        """Return the first moment since a therapy began at which clearance was reached."""
+        return min((at for at in self.reached if at >= joined.first), default=None)
 
 
 class Response:
