@@ -319,13 +319,17 @@ def _merged(p: Patient, analyte: int, at: Time, labs: list[Lab]) -> list[Lab]:
     numbers = sorted((lab for lab in labs if lab.mark == EQUAL), key=_age)
     if not numbers:
         return [max(labs, key=_age)]
-    newest_number = numbers[-1]
+    return [_mean(numbers)]
+
+
+def _mean(numbers: list[Lab]) -> Lab:
+    """The results of one sample, oldest first, as one: their mean under the name of the newest."""
+    newest = numbers[-1]
     if len(numbers) == 1:
-        return [newest_number]
+        return newest
     canon = sum(lab.canon for lab in numbers) // len(numbers)
     rank = min(lab.rank for lab in numbers)
-    one = newest_number
-    return [Lab(one.event_id, one.recorded, at, analyte, one.loinc, canon, one.unit, rank=rank)]
+    return Lab(newest.event_id, newest.recorded, newest.at, newest.analyte, newest.loinc, canon, newest.unit, rank=rank)
 
 
 def _age(lab: Lab) -> tuple[Time, int, str]:
@@ -340,7 +344,7 @@ def _derived(p: Patient, analyte: int, at: Time) -> Lab | None:
     percents, counts = (_numbers(p, i, at) for i in derives)
     if not percents or not counts:
         return None
-    percent, count = percents[-1], counts[-1]
+    percent, count = _mean(percents), _mean(counts)
     canon = percent.canon * count.canon // (100 * MILLION * p.plan.analytes[percent.analyte].scale[0])
     recorded = max(percent.recorded, count.recorded)
     return Lab(percent.event_id, recorded, at, analyte, "", canon, count.unit, rank=min(percent.rank, count.rank))

@@ -207,6 +207,7 @@ def evaluate(
     slack: Annotated[float, typer.Option(min=0, help="Hours by which an alert may miss what happened.")] = 48,
     as_json: JsonOption = False,
     knowledge: KnowledgeOption = None,
+    codes: CodesOption = None,
 ) -> None:
     """Hold the alerts of a log against what really happened.
 
@@ -214,7 +215,11 @@ def evaluate(
     """
     from streams.commands.evaluate import run_evaluate  # noqa: PLC0415
 
-    _exit(run_evaluate(logs=logs, truth=truth, slack_hours=slack, as_json=as_json, overlays=knowledge or []))
+    _exit(
+        run_evaluate(
+            logs=logs, truth=truth, slack_hours=slack, as_json=as_json, overlays=knowledge or [], codes_path=codes
+        )
+    )
 
 
 @app.command()
@@ -230,6 +235,7 @@ def compare(
         ),
     ],
     as_json: JsonOption = False,
+    codes: CodesOption = None,
 ) -> None:
     """Say what a change of rules would have done to a log.
 
@@ -237,7 +243,7 @@ def compare(
     """
     from streams.commands.compare import run_compare  # noqa: PLC0415
 
-    _exit(run_compare(logs=logs, knowledge=knowledge, as_json=as_json))
+    _exit(run_compare(logs=logs, knowledge=knowledge, as_json=as_json, codes_path=codes))
 
 
 def _exit(status: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""How well alerts match what really happened, and what a change of rules would have done: counted, with intervals.
+"""How well alerts match what really happened: counted, with intervals.
 
 An alert is *right* if something of its code (and drug, where both name one) truly held for its patient at some moment
 between its onset and its end, give or take the slack. What truly happened is *found* if such an alert was raised.
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from monitor.reconciliation import Change
-from monitor.times import DAY, HOUR, NEVER, Time, parse_time
+from monitor.times import HOUR, NEVER, Time, parse_time
 
 Z: Final = 1.959964
 """95 % intervals."""
@@ -175,71 +175,3 @@ def _matches(alert: Told, one: Happened, slack: Time) -> bool:
         return False
     end = NEVER if one.to is None else parse_time(one.to)
     return alert.onset - slack <= end and parse_time(one.from_) - slack <= alert.end
-
-
-# Comparing two runs ----------------------------------------------------------------------------------------------
-
-
-class Difference(msgspec.Struct):
-    """What one code's alerts become under another knowledge, with a few patients to look at."""
-
-    code: str
-    before: int
-    after: int
-    gained: int
-    lost: int
-    earlier: int
-    later: int
-    severity_changed: int
-    burden_before: Interval
-    burden_after: Interval
-    patients: list[str]
-
-
-class Week(msgspec.Struct):
-    """Alerts raised in one week of the log, under either knowledge."""
-
-    week: int
-    before: int
-    after: int
-
-
-def differences(
-    before: dict[str, Told], after: dict[str, Told], patient_days: float, examples: int = 3
-) -> list[Difference]:
-    """What changed, code by code. An alert is the same if its id is: patient, code, drug, subject and onset."""
-    found = []
-    for code in sorted({alert.code for alert in (*before.values(), *after.values())}):
-        old = {key: alert for key, alert in before.items() if alert.code == code and alert.state != "retracted"}
-        new = {key: alert for key, alert in after.items() if alert.code == code and alert.state != "retracted"}
-        gained, lost = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
-        both = sorted(old.keys() & new.keys())
-        earlier = [key for key in both if new[key].raised < old[key].raised]
-        later = [key for key in both if new[key].raised > old[key].raised]
-        severity = [key for key in both if new[key].worst != old[key].worst]
-        changed = [(new.get(key) or old[key]).patient_id for key in (*gained, *lost, *severity, *earlier, *later)]
-        found.append(
-            Difference(
-                code,
-                len(old),
-                len(new),
-                len(gained),
-                len(lost),
-                len(earlier),
-                len(later),
-                len(severity),
-                byar(len(old), patient_days / 100),
-                byar(len(new), patient_days / 100),
-                list(dict.fromkeys(changed))[:examples],
-            )
-        )
-    return found
-
-
-def weeks(before: Iterable[Told], after: Iterable[Told], start: Time) -> list[Week]:
-    """How many alerts were raised in each week since a time, under either knowledge."""
-    counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for i, alerts in enumerate((before, after)):
-        for alert in alerts:
-            counts[(alert.raised - start) // (7 * DAY)][i] += 1
-    return [Week(week + 1, *counts[week]) for week in sorted(counts)]

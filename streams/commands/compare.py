@@ -1,48 +1,88 @@
 """`cmvigil compare`: what a change of rules would have done to a log."""
 
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-import msgspec
+from tempfile import TemporaryDirectory
 
 from monitor.knowledge import KnowledgeError
-from streams.commands.common import OK, Unusable, refuse
-from streams.commands.evaluate import patient_days
+from monitor.times import Time
+from streams.codes import read_codes
+from streams.commands.common import OK, Unusable, reader_left, refuse
+from streams.commands.evaluate import count_rejects, patient_days, print_json
+from streams.comparison import Difference, Week, differences, weeks
 from streams.knowledge_files import read_plan
 from streams.logs import UnusableInput
 from streams.rejects import Rejects
 from streams.replay import judge_log, read_log
-from streams.scoring import Difference, Interval, Told, Week, differences, told, weeks
+from streams.scoring import Interval, Told, told
 
 _WAYS = 2
 
 
-def run_compare(*, logs: list[str], knowledge: list[Path], as_json: bool) -> int:
+def run_compare(*, logs: list[str], knowledge: list[Path], as_json: bool, codes_path: Path | None = None) -> int:
     """Replays the logs under both and tells the difference. One knowledge is held against the default."""
     try:
         if not 1 <= len(knowledge) <= _WAYS:
             raise Unusable("--knowledge: give it once (against the default) or twice")  # noqa: TRY301
-        pair = [[], *([one] for one in knowledge)][-_WAYS:]
+        plans = [read_plan(overlays) for overlays in [[], *([one] for one in knowledge)][-_WAYS:]]
         runs: list[dict[str, Told]] = []
-        rulesets: list[str] = []
-        for overlays in pair:
-            plan = read_plan(overlays)
-            log = read_log(plan, logs, Rejects(None))
-            runs.append(told(judge_log(plan, log, log.last).changes))
-            rulesets.append(plan.ruleset)
-        days = patient_days(log)
-        start = min((fact.recorded for facts in log.facts.values() for fact in facts), default=0)
+        days = 0.0
+        starts: list[Time] = []
+        with _lasting(logs) as sources:
+            for plan in plans:
+                rejects = Rejects(None)
+                log = read_log(plan, sources, rejects, codes=read_codes(codes_path, plan))
+                runs.append(told(judge_log(plan, log, log.last).changes))
+                # One denominator for both: the more of the patients are watched, the more days are at risk.
+                days = max(days, patient_days(log))
+                starts += [fact.recorded for facts in log.facts.values() for fact in facts]
+        before, after = runs
+        found = differences(before, after, days)
+        by_week = weeks(before, after, min(starts, default=0))
+        names = [plan.ruleset for plan in plans]
+        if as_json:
+            print_json(
+                {
+                    "before": names[0],
+                    "after": names[1],
+                    "patient_days": round(days, 1),
+                    "codes": found,
+                    "weeks": by_week,
+                }
+            )
+        else:
+            _print(names, found, by_week)
+        count_rejects(rejects)
     except (UnusableInput, Unusable, KnowledgeError) as error:
         return refuse(error)
-    before, after = runs
-    found = differences(before, after, days)
-    by_week = weeks(before.values(), after.values(), start)
-    if as_json:
-        report = {"before": rulesets[0], "after": rulesets[1], "patient_days": days, "codes": found, "weeks": by_week}
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
-    else:
-        _print(rulesets, found, by_week)
+    except BrokenPipeError:
+        reader_left()
     return OK
+
+
+@contextmanager
+def _lasting(logs: list[str]) -> Iterator[list[str]]:
+    """The logs, in a form that can be read twice: what is no file, such as standard input, is copied to one."""
+    with TemporaryDirectory(prefix="cmvigil-", ignore_cleanup_errors=True) as folder:
+        sources = []
+        for i, source in enumerate(logs):
+            if source != "-" and (Path(source).is_file() or not Path(source).exists()):
+                sources.append(source)
+                continue
+            copy = Path(folder) / f"input-{i}"
+            try:
+                with (
+                    copy.open("wb") as kept,
+                    open(0 if source == "-" else source, "rb", closefd=source != "-") as given,
+                ):
+                    shutil.copyfileobj(given, kept)
+            except OSError as error:
+                raise UnusableInput(f"{source}: {error.strerror or 'cannot be read'}") from None
+            sources.append(str(copy))
+        yield sources
 
 
 def _print(rulesets: list[str], found: list[Difference], by_week: list[Week]) -> None:
@@ -61,10 +101,11 @@ def _print(rulesets: list[str], found: list[Difference], by_week: list[Week]) ->
         table.add_row(one.code, *map(str, counts), burden, ", ".join(one.patients))
     console.print(table)
     table = Table(title="Alerts raised by week of the log")
-    for heading in ("Week", "Before", "After"):
-        table.add_column(heading, justify="right")
+    for heading in ("Week", "Before", "After", "Codes that differ"):
+        table.add_column(heading, justify="left" if heading.startswith("Codes") else "right")
     for week in by_week:
-        table.add_row(str(week.week), str(week.before), str(week.after))
+        differ = [f"{one.code} {one.before} > {one.after}" for one in week.codes if one.before != one.after]
+        table.add_row(str(week.week), str(week.before), str(week.after), ", ".join(differ))
     console.print(table)
 
 

@@ -1,5 +1,6 @@
 """`cmvigil evaluate`: alerts held against what really happened."""
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import msgspec
 
 from monitor.knowledge import KnowledgeError
-from monitor.times import DAY, HOUR, Time
-from streams.commands.common import OK, Unusable, refuse
+from monitor.times import DAY, HOUR, Time, TimeError, parse_time
+from streams.codes import read_codes
+from streams.commands.common import OK, Unusable, reader_left, refuse
 from streams.knowledge_files import read_plan
 from streams.logs import UnusableInput
 from streams.rejects import Rejects
@@ -16,23 +18,49 @@ from streams.replay import Log, judge_log, read_log
 from streams.scoring import Interval, Score, Truth, scores, told
 
 
-def run_evaluate(*, logs: list[str], truth: Path, slack_hours: float, as_json: bool, overlays: list[Path]) -> int:
+def run_evaluate(
+    *,
+    logs: list[str],
+    truth: Path,
+    slack_hours: float,
+    as_json: bool,
+    overlays: list[Path],
+    codes_path: Path | None = None,
+) -> int:
     """Replays the logs and scores every code."""
     try:
+        if not math.isfinite(slack_hours):
+            raise Unusable("--slack: not a number of hours")  # noqa: TRY301 - refused like the other arguments
         plan = read_plan(overlays)
-        log = read_log(plan, logs, Rejects(None))
         truths = list(_truths(truth))
+        rejects = Rejects(None)
+        log = read_log(plan, logs, rejects, codes=read_codes(codes_path, plan))
         alerts = list(told(judge_log(plan, log, log.last).changes).values())
         days = patient_days(log)
         found = scores(alerts, truths, days, round(slack_hours * HOUR))
+        if as_json:
+            report = {"ruleset": plan.ruleset, "patient_days": round(days, 1), "slack_h": slack_hours, "codes": found}
+            print_json(report)
+        else:
+            _print(found, days)
+        count_rejects(rejects)
     except (UnusableInput, Unusable, KnowledgeError) as error:
         return refuse(error)
-    if as_json:
-        report = {"ruleset": plan.ruleset, "patient_days": round(days, 1), "slack_h": slack_hours, "codes": found}
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
-    else:
-        _print(found, days)
+    except BrokenPipeError:
+        reader_left()
     return OK
+
+
+def print_json(report: object) -> None:
+    """A report on standard output, to be read by programs and people."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
+    sys.stdout.flush()
+
+
+def count_rejects(rejects: Rejects) -> None:
+    """Says on standard error how much of the input was left out."""
+    if rejects.count:
+        print(f"cmvigil: {rejects.count} rejected (see `cmvigil replay --rejects`)", file=sys.stderr)
 
 
 def patient_days(log: Log) -> float:
@@ -46,11 +74,16 @@ def patient_days(log: Log) -> float:
 
 def _truths(path: Path) -> Iterator[Truth]:
     try:
-        lines = path.read_bytes().splitlines()
-        yield from (msgspec.json.decode(line, type=Truth) for line in lines if line.strip())
+        for line in path.read_bytes().splitlines():
+            if line.strip():
+                truth = msgspec.json.decode(line, type=Truth)
+                for one in truth.happened:
+                    for time in (one.from_, one.to):
+                        parse_time(time or one.from_)
+                yield truth
     except OSError as error:
         raise Unusable(f"--truth: {error.strerror}") from None
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, TimeError):
         raise Unusable("--truth: not what `cmvigil simulate --truth` writes") from None
 
 

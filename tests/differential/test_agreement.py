@@ -54,6 +54,7 @@ SETTLED = (
     ("cidofovir", 30278),
     ("combinations", 20045),
     ("data", 50650),
+    ("marrow", 834),
     ("mixed", 20055),
     ("mixed", 20077),
     ("mixed", 30169),
