@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+UV ?= uv
 SHARED := ../shared
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -61,9 +62,9 @@ deep: .venv/dev ## Long searches: the two evaluators held against each other ove
 	CMVIGIL_HISTORIES=2000 $(BIN)/pytest -q tests/differential tests/properties -n 2
 
 lock: ## Pin every requirement anew, with hashes (needs uv)
-	uv pip compile -q --universal --generate-hashes --no-header --extra meds --extra zstd \
+	$(UV) pip compile -q --universal --generate-hashes --no-header --extra meds --extra zstd \
 		-o requirements/run.txt pyproject.toml requirements/build.in
-	uv pip compile -q --universal --generate-hashes --no-header --all-extras \
+	$(UV) pip compile -q --universal --generate-hashes --no-header --all-extras \
 		-o requirements/dev.txt pyproject.toml requirements/build.in
 
 clean: ## Take away what was made

@@ -2,9 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from streams.live.settings import Settings
 
 app = typer.Typer(
     name="cmvigil",
@@ -244,6 +247,102 @@ def compare(
     from streams.commands.compare import run_compare  # noqa: PLC0415
 
     _exit(run_compare(logs=logs, knowledge=knowledge, as_json=as_json, codes_path=codes))
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="CMVIGIL_CONFIG", metavar="FILE.toml", help="Settings of the live programs."),
+]
+BootstrapOption = Annotated[
+    str | None, typer.Option("--bootstrap", metavar="HOST:PORT[,...]", help="Kafka brokers (default 127.0.0.1:9092).")
+]
+PrefixOption = Annotated[str | None, typer.Option("--prefix", help="What every topic's name begins with.")]
+
+
+def _settings(config: Path | None, **overrides: object) -> "Settings":
+    from streams.live.settings import SettingsError, load_settings  # noqa: PLC0415
+
+    try:
+        return load_settings(config, None, **overrides)
+    except SettingsError as error:
+        typer.echo(f"cmvigil: {error}", err=True)
+        _exit(2)
+
+
+@app.command()
+def topics(
+    *,
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    only_check: Annotated[bool, typer.Option("--check", help="Make nothing.")] = False,
+) -> None:
+    """Make the Kafka topics that are missing, and check the others.
+
+    Each topic that is not as it is to be is named, with what to do. Exit status 2 then.
+    """
+    from streams.commands.topics import run_topics  # noqa: PLC0415
+
+    settings = _settings(config, bootstrap_servers=bootstrap, topic_prefix=prefix)
+    _exit(run_topics(settings, only_check=only_check))
+
+
+@app.command()
+def produce(
+    logs: LogsArgument,
+    *,
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    speed: Annotated[
+        float | None, typer.Option(min=1e-3, help="Times real time; as fast as possible where not given.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Where the last clock marker stands.")] = None,
+    marker_seconds: Annotated[
+        int, typer.Option(min=1, help="A clock marker for each span of so many seconds in which something happened.")
+    ] = 60,
+    rejects: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write inputs that cannot be read here, with reason and bytes.")
+    ] = None,
+    knowledge: KnowledgeOption = None,
+    codes: CodesOption = None,
+) -> None:
+    """Send a log into the topics, in order of recording, keyed by patient. Safe to repeat."""
+    from streams.commands.produce import run_produce  # noqa: PLC0415
+
+    settings = _settings(
+        config, bootstrap_servers=bootstrap, topic_prefix=prefix, knowledge=knowledge or None, codes=codes
+    )
+    status = run_produce(settings, logs, speed=speed, until=until, marker_seconds=marker_seconds, rejects_path=rejects)
+    _exit(status)
+
+
+@app.command()
+def worker(
+    *,
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    clock: Annotated[
+        str | None, typer.Option(help="wall: the time of day. event: the clock markers that `produce` sends.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Of /healthz, /readyz and /metrics (default 8002).")] = None,
+    knowledge: KnowledgeOption = None,
+    codes: CodesOption = None,
+) -> None:
+    """Watch over patients live: Faust on Kafka. Run several for more speed; they share the patients."""
+    from streams.commands.worker import run  # noqa: PLC0415
+
+    settings = _settings(
+        config,
+        bootstrap_servers=bootstrap,
+        topic_prefix=prefix,
+        clock=clock,
+        http_port=port,
+        knowledge=knowledge or None,
+        codes=codes,
+    )
+    _exit(run(settings))
 
 
 def _exit(status: int) -> NoReturn:

@@ -1,0 +1,1 @@
+"""The live monitor: the same core in Faust stream processors on Apache Kafka."""

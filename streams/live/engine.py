@@ -1,0 +1,428 @@
+"""The patients of some partitions as state bytes: what a message changes, what has become due, what is to be sent.
+
+Knows nothing of Kafka. Nothing here waits, and nothing is durable until whoever drives it has written what `pack` gives
+and has said so. An alert may be sent once the state that holds it is durable, and is dropped from it once sent.
+"""
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, MutableMapping
+from heapq import heappop, heappush
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+
+from monitor.advance import advance, next_due, receive
+from monitor.events import AdministrationEvent, Event, Gate, LabEvent, Rejected
+from monitor.patient import Patient
+from monitor.plan import Plan
+from monitor.reconciliation import Change
+from monitor.rejudging import rejudge
+from monitor.state import dump, load, peek, ruleset_mark
+from monitor.times import ALWAYS, DAY, HOUR, NEVER, Time, TimeError, parse_time
+from monitor.types import Dose, Fact, Lab
+from streams.codes import Codes
+from streams.decoding import decode_document
+from streams.live.metrics import Meters
+
+Mode = Literal["wall", "event"]
+
+CLOCK: Final = b"\x00clock"
+"""Key of the record that keeps a partition's last clock markers; no patient's, whose id may not begin so."""
+AHEAD: Final = 24 * HOUR
+"""A recording further ahead of the wall clock is refused."""
+TOMBSTONE_AFTER: Final = 30 * DAY
+"""How long a closed alert stays in the compacted topic."""
+CACHED: Final = 20_000
+SCANNED_AT_ONCE: Final = 200
+"""Recovered patients looked at in one tick: a change of ruleset is spread out."""
+
+_TOMBSTONE: Final = b"T"
+_CLOSED: Final = frozenset(("resolved", "retracted"))
+
+
+class Refused(NamedTuple):
+    """An input that is no fact, with its bytes."""
+
+    reason: str
+    data: bytes
+
+
+class Step(NamedTuple):
+    """What a message brought: keys whose state is to be written before it counts as taken, and what was refused."""
+
+    keys: list[bytes]
+    refused: list[Refused]
+
+
+class Packed(NamedTuple):
+    """A state to be written, and the alert changes that may be sent once it is durable."""
+
+    state: bytes
+    sends: list[bytes]
+
+
+class Tombstone(NamedTuple):
+    """A closed alert that leaves the compacted topic."""
+
+    key: bytes
+    alert_id: str
+
+
+class _Marker(msgspec.Struct, tag="clock", tag_field="type"):
+    recorded_at: str
+
+
+class _Sent(msgspec.Struct):
+    alert_id: str
+    state: str
+
+
+class _Live(msgspec.Struct, gc=False, eq=False):
+    """A patient awake, with what is to be sent and which closed alerts are to leave the topic when."""
+
+    patient: Patient
+    partition: int
+    sends: list[bytes]
+    announced: int
+    tombstones: dict[str, Time]
+
+
+class _Part(msgspec.Struct):
+    """What is known of one partition."""
+
+    markers: dict[str, Time] = {}
+    seen: dict[str, Time] = {}
+    behind: set[str] = set()
+    due: list[tuple[Time, bytes]] = []
+    tombstones: list[tuple[Time, bytes, str]] = []
+    unscanned: deque[bytes] = msgspec.field(default_factory=deque)
+
+
+_marker: Final = msgspec.json.Decoder(_Marker)
+_markers: Final = msgspec.json.Decoder(dict[str, Time])
+_sent: Final = msgspec.json.Decoder(_Sent)
+_native: Final = msgspec.json.Decoder(Event)
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Engine:
+    """All patients of the partitions that one worker has."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        codes: Codes,
+        states: MutableMapping[bytes, bytes],
+        inputs: Iterable[str],
+        *,
+        mode: Mode,
+        wall: Callable[[], Time],
+        meters: Meters,
+        cached: int = CACHED,
+    ) -> None:
+        """Reads and writes `states`, which whoever drives this has recovered; `wall` is the time of day."""
+        self.plan = plan
+        self.dirty: dict[bytes, int] = {}
+        """Keys whose state differs from what was last packed, with their partition."""
+        self._codes = codes
+        self._states = states
+        self._inputs = frozenset(inputs)
+        self._mode = mode
+        self._wall = wall
+        self._meters = meters
+        self._cached = cached
+        self._gate = Gate(plan)
+        self._mark = ruleset_mark(plan)
+        self._lives: OrderedDict[bytes, _Live] = OrderedDict()
+        self._parts: dict[int, _Part] = {}
+        self._due_of: dict[bytes, Time] = {}
+        self._open_of: dict[bytes, Counter[tuple[str, str]]] = {}
+
+    # Partitions --------------------------------------------------------------------------------------------------
+
+    @property
+    def partitions(self) -> list[int]:
+        """Those assigned."""
+        return list(self._parts)
+
+    def assign(self, partition: int, keys: Iterable[bytes], behind: Iterable[str] = ()) -> None:
+        """Takes over a partition with the keys whose states were recovered.
+
+        `behind` are the input topics of which more is to be read: until `caught_up`, the clock is what was read.
+        Raises StateError for states of a newer version.
+        """
+        part = self._parts[partition] = _Part(behind=set(behind))
+        for key in keys:
+            if key.startswith(CLOCK):
+                part.markers = _markers.decode(self._states[key])
+                continue
+            head = peek(self._states[key])
+            if head.next_due != NEVER:
+                self._schedule(part, key, head.next_due)
+            if head.outbox or head.next_due != NEVER or head.ruleset != self._mark:
+                part.unscanned.append(key)
+
+    def forget(self) -> None:
+        """Drops every partition and all that was not written: what was not durable will come again."""
+        self.dirty.clear()
+        self._lives.clear()
+        self._parts.clear()
+        self._due_of.clear()
+        self._open_of.clear()
+        self._meters.open_alerts(Counter())
+
+    def caught_up(self, partition: int, topic: str) -> None:
+        """Says that a topic was read to where it ended when the partition was assigned."""
+        part = self._parts.get(partition)
+        if part is not None:
+            part.behind.discard(topic)
+
+    def clock(self, partition: int) -> Time:
+        """The time of a partition: its least marker, or the wall's; while behind, what was read."""
+        part = self._parts[partition]
+        if self._mode == "event":
+            return min((part.markers.get(topic, ALWAYS) for topic in self._inputs), default=ALWAYS)
+        return min((part.seen.get(topic, ALWAYS) for topic in part.behind), default=self._wall())
+
+    # Messages ----------------------------------------------------------------------------------------------------
+
+    def take(self, partition: int, topic: str, key: bytes | None, value: bytes | None) -> Step:
+        """Takes in one message. Raises StateError where the patient's state cannot be read."""
+        if value is None:
+            return Step([], [Refused("value: missing", b"")])
+        if b'"clock"' in value and len(value) < 256:
+            marker = _marker_of(value)
+            if marker is not None:
+                return Step(self._advance_clock(partition, topic, marker), [])
+        refused: list[Refused] = []
+        facts: list[Fact] = []
+        part = self._parts[partition]
+        for event, data in self._events(topic, value, refused):
+            try:
+                fact = self._admit(event, key)
+            except Rejected as error:
+                refused.append(Refused(str(error), data))
+                continue
+            recorded = self._gate.times.get(event.recorded_at, ALWAYS)
+            part.seen[topic] = max(part.seen.get(topic, ALWAYS), recorded)
+            if fact is None:
+                self._meters.events.labels(topic, "unwatched").inc()
+            else:
+                self._meters.events.labels(topic, "taken").inc()
+                if isinstance(fact, Lab | Dose) and fact.at > ALWAYS:
+                    self._meters.laboratory_lag.observe(max(0, recorded - fact.at) / 1e6)
+                facts.append(fact)
+        self._gate.trim()
+        if refused:
+            self._meters.events.labels(topic, "rejected").inc(len(refused))
+        if not facts or key is None:
+            return Step([], refused)
+        live = self._live(partition, key)
+        refused += [Refused("too-late: before the history that is kept", value) for _ in receive(live.patient, facts)]
+        self._run(live, key, self.clock(partition))
+        return Step([key], refused)
+
+    def _events(self, topic: str, value: bytes, refused: list[Refused]) -> Iterable[tuple[Event, bytes]]:
+        try:
+            return ((_native.decode(value), value),)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            pass
+
+        def reject(_line: int | None, _entry: int | None, reason: str, data: bytes) -> None:
+            refused.append(Refused(reason, bytes(data)))
+
+        def passed(_what: str) -> None:
+            self._meters.events.labels(topic, "unwatched").inc()
+
+        found = decode_document(value, 1, self.plan, reject, passed, self._codes)
+        return [(one.event, bytes(one.data)) for one in found]
+
+    def _admit(self, event: Event, key: bytes | None) -> Fact | None:
+        if key is None or event.patient_id.encode() != key:
+            raise Rejected("key: is not the patient_id")
+        if key.startswith(b"\x00"):
+            raise Rejected("patient_id: begins with a control character")
+        fact = self._gate.admit(self._codes.translate(event))
+        recorded = self._gate.times.get(event.recorded_at)
+        if recorded is not None and recorded > self._wall() + AHEAD:
+            raise Rejected("recorded_at: more than 24 h ahead of the clock")
+        if fact is None:
+            what = event.code if isinstance(event, LabEvent) else None
+            if what is None and isinstance(event, AdministrationEvent):
+                what = event.drug
+            self._meters.unmapped(event, what)
+        return fact
+
+    # Time --------------------------------------------------------------------------------------------------------
+
+    def _advance_clock(self, partition: int, topic: str, time: Time) -> list[bytes]:
+        if self._mode == "wall" or topic not in self._inputs:
+            return []
+        part = self._parts[partition]
+        if time <= part.markers.get(topic, ALWAYS):
+            return list(self.dirty)
+        part.markers[topic] = time
+        key = CLOCK + b"/%d" % partition
+        self.dirty[key] = partition
+        self.tick(partition)
+        # The marker is taken once all that it made due is written, and whatever was waiting to be.
+        return list(self.dirty)
+
+    def tick(self, partition: int) -> list[Tombstone]:
+        """Judges who has become due, and looks at some of the recovered. Returns closed alerts to be let go."""
+        part = self._parts[partition]
+        now = self.clock(partition)
+        for _ in range(min(SCANNED_AT_ONCE, len(part.unscanned))):
+            self._live(partition, part.unscanned.popleft())
+        due = part.due
+        while due and due[0][0] <= now:
+            at, key = heappop(due)
+            if self._due_of.get(key) != at:
+                continue
+            del self._due_of[key]
+            self._meters.due_delay.observe(max(0, self._wall() - at) / 1e6 if self._mode == "wall" else 0)
+            self._run(self._live(partition, key), key, now)
+        gone = []
+        while part.tombstones and part.tombstones[0][0] <= now:
+            at, key, alert_id = heappop(part.tombstones)
+            live = self._live(partition, key)
+            if live.tombstones.get(alert_id) == at:
+                gone.append(Tombstone(key, alert_id))
+        return gone
+
+    def _run(self, live: _Live, key: bytes, now: Time) -> None:
+        self._say(live, key, advance(live.patient, now))
+        self._changed(live, key)
+
+    def _say(self, live: _Live, key: bytes, changes: list[Change]) -> None:
+        part = self._parts[live.partition]
+        for change in sorted(changes):
+            alert = change.alert
+            live.sends.append(_encode(alert))
+            self._meters.changes.labels(alert.code, alert.status, alert.severity).inc()
+            if alert.state in _CLOSED:
+                at = live.tombstones[alert.alert_id] = change.emitted + TOMBSTONE_AFTER
+                heappush(part.tombstones, (at, key, alert.alert_id))
+            else:
+                live.tombstones.pop(alert.alert_id, None)
+
+    def _changed(self, live: _Live, key: bytes) -> None:
+        self.dirty[key] = live.partition
+        following = next_due(live.patient)
+        if following == NEVER:
+            self._due_of.pop(key, None)
+        else:
+            self._schedule(self._parts[live.partition], key, following)
+
+    def _schedule(self, part: _Part, key: bytes, at: Time) -> None:
+        if self._due_of.get(key) != at:
+            self._due_of[key] = at
+            heappush(part.due, (at, key))
+
+    # Patients ----------------------------------------------------------------------------------------------------
+
+    def _live(self, partition: int, key: bytes) -> _Live:
+        live = self._lives.get(key)
+        if live is not None:
+            self._lives.move_to_end(key)
+            return live
+        data = self._states.get(key)
+        if data is None:
+            live = self._lives[key] = _Live(Patient(self.plan, key.decode()), partition, [], 0, {})
+            return live
+        loaded = load(self.plan, key.decode(), data)
+        p = loaded.patient
+        live = self._lives[key] = _Live(p, partition, [], 0, {})
+        for one in p.outbox:
+            if one.startswith(_TOMBSTONE):
+                at, alert_id = int.from_bytes(one[1:9], "big", signed=True), one[9:].decode()
+                live.tombstones[alert_id] = at
+                heappush(self._parts[partition].tombstones, (at, key, alert_id))
+            else:
+                live.sends.append(one)
+        if live.sends:
+            # Durable, but perhaps not sent: a write hands them over again.
+            self.dirty[key] = partition
+        if loaded.stale:
+            self._say(live, key, rejudge(p, max(p.clock, self.clock(partition))))
+            self._changed(live, key)
+        self._count_open(live, key)
+        return live
+
+    def pack(self, key: bytes) -> Packed:
+        """The state of a key to be written now, which is kept as such; it is no longer dirty."""
+        partition = self.dirty.pop(key)
+        if key.startswith(CLOCK):
+            state = self._states[key] = _encode(self._parts[partition].markers)
+            return Packed(state, [])
+        live = self._lives[key]
+        p = live.patient
+        p.outbox = [*live.sends, *(_tombstone(at, alert_id) for alert_id, at in sorted(live.tombstones.items()))]
+        state = self._states[key] = dump(p)
+        self._meters.state_bytes.observe(len(state))
+        self._count_open(live, key)
+        sends = live.sends[live.announced :]
+        live.announced = len(live.sends)
+        return Packed(state, sends)
+
+    def sent(self, key: bytes, change: bytes) -> None:
+        """Says that a change was acknowledged by the broker: the next write leaves it out."""
+        live = self._lives.get(key)
+        if live is not None and change in live.sends:
+            live.sends.remove(change)
+            live.announced -= 1
+            self.dirty[key] = live.partition
+
+    def let_go(self, gone: Tombstone) -> None:
+        """Says that a closed alert has left the compacted topic."""
+        live = self._lives.get(gone.key)
+        if live is not None and live.tombstones.pop(gone.alert_id, None) is not None:
+            self.dirty[gone.key] = live.partition
+
+    def trim(self) -> None:
+        """Puts the patients to sleep who were not heard of for longest, if there are too many awake."""
+        while len(self._lives) > self._cached:
+            key, live = self._lives.popitem(last=False)
+            if key in self.dirty or live.sends:
+                self._lives[key] = live
+                return
+
+    def outbox_depth(self) -> int:
+        """How many changes wait to be sent or for an acknowledgment."""
+        return sum(len(live.sends) for live in self._lives.values() if live.sends)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def _count_open(self, live: _Live, key: bytes) -> None:
+        now: Counter[tuple[str, str]] = Counter()
+        for fold in live.patient.folds.values():
+            for said in fold.said.values():
+                if said.state not in _CLOSED:
+                    now[fold.rule.code, said.severity] += 1
+        before = self._open_of.get(key)
+        if before == now or (before is None and not now):
+            return
+        if now:
+            self._open_of[key] = now
+        else:
+            self._open_of.pop(key, None)
+        delta = Counter(now)
+        delta.subtract(before or {})
+        self._meters.add_open(delta)
+
+
+def alert_id_of(change: bytes) -> str:
+    """The id of an alert as it is sent."""
+    return _sent.decode(change).alert_id
+
+
+def _tombstone(at: Time, alert_id: str) -> bytes:
+    return _TOMBSTONE + at.to_bytes(8, "big", signed=True) + alert_id.encode()
+
+
+def _marker_of(value: bytes) -> Time | None:
+    try:
+        return parse_time(_marker.decode(value).recorded_at)
+    except (msgspec.MsgspecError, TimeError):
+        return None

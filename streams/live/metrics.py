@@ -1,0 +1,101 @@
+"""What operators see of a worker: Prometheus metrics, with bounded labels and no patient in any of them."""
+
+from collections import Counter as Counts
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+
+from monitor.events import Event
+
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+_LAG: Final = (60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604800)
+_SHORT: Final = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 1e-2, 0.1, 1)
+_BYTES: Final = (256, 1024, 4096, 16384, 65536, 262144, 1048576)
+UNMAPPED: Final = 200
+"""Distinct unmapped codes that are counted by name; all others together."""
+
+
+class Meters:
+    """Every metric of one worker, in a registry of its own."""
+
+    def __init__(self) -> None:
+        """Starts at zero."""
+        r = self.registry = CollectorRegistry()
+        self.events = Counter("cmvigil_events", "Events by topic and outcome.", ["topic", "outcome"], registry=r)
+        self.judging = Histogram(
+            "cmvigil_judging_seconds", "Time to decode and judge one message.", buckets=_SHORT, registry=r
+        )
+        self.detection = Histogram(
+            "cmvigil_detection_latency_seconds",
+            "From the recording (or due time) behind a change to its acknowledgment by the broker.",
+            buckets=_SECONDS,
+            registry=r,
+        )
+        self.laboratory_lag = Histogram(
+            "cmvigil_laboratory_lag_seconds",
+            "From collection or administration to recording.",
+            buckets=_LAG,
+            registry=r,
+        )
+        self.due_delay = Histogram(
+            "cmvigil_due_delay_seconds", "By how much a due time was judged late.", buckets=_SECONDS, registry=r
+        )
+        self.changes = Counter(
+            "cmvigil_alert_changes", "Changes of alerts.", ["code", "status", "severity"], registry=r
+        )
+        self._open = Gauge("cmvigil_open_alerts", "Alerts that are not closed.", ["code", "severity"], registry=r)
+        self.dead_letters = Counter("cmvigil_dead_letters", "Refused inputs by field.", ["reason"], registry=r)
+        self._unmapped = Counter(
+            "cmvigil_unmapped_codes", "Events of codes and drugs that no rule watches.", ["kind", "code"], registry=r
+        )
+        self.lag = Gauge("cmvigil_consumer_lag_messages", "Messages not taken yet.", ["topic", "partition"], registry=r)
+        self.watermark_age = Gauge(
+            "cmvigil_clock_age_seconds",
+            "By how much a partition's clock is behind the wall.",
+            ["partition"],
+            registry=r,
+        )
+        self.state_bytes = Histogram(
+            "cmvigil_state_bytes", "Size of a patient's state when written.", buckets=_BYTES, registry=r
+        )
+        self.patients = Gauge("cmvigil_patients", "Patients with a state on this worker.", registry=r)
+        self.outbox_depth = Gauge("cmvigil_outbox_changes", "Changes not acknowledged yet.", registry=r)
+        self.outbox_age = Gauge("cmvigil_outbox_age_seconds", "Age of the oldest change not sent.", registry=r)
+        self.unacknowledged_age = Gauge(
+            "cmvigil_unacknowledged_age_seconds", "Age of the oldest message taken and not durable.", registry=r
+        )
+        self.recovering = Gauge("cmvigil_recovering", "1 while state is being recovered.", registry=r)
+        self.ready = Gauge("cmvigil_ready", "1 while /readyz says ready.", registry=r)
+        self.rebalances = Counter("cmvigil_rebalances", "Assignments of partitions.", registry=r)
+        self.build = Info("cmvigil_build", "Version and ruleset.", registry=r)
+        self._names: set[str] = set()
+
+    def unmapped(self, event: Event, code: str | None) -> None:
+        """Counts an event that no rule watches, by its code while there are few."""
+        name = (code or "")[:64]
+        if name not in self._names:
+            if len(self._names) >= UNMAPPED:
+                name = "other"
+            else:
+                self._names.add(name)
+        self._unmapped.labels(type(event).__name__.removesuffix("Event").lower(), name).inc()
+
+    def refused(self, reason: str) -> None:
+        """Counts a dead letter by the field that its reason names."""
+        field = reason.partition(":")[0]
+        self.dead_letters.labels(field if field.replace("_", "").replace("-", "").isalnum() else "other").inc()
+
+    def open_alerts(self, counts: Counts[tuple[str, str]]) -> None:
+        """Sets the open alerts anew."""
+        self._open.clear()
+        self.add_open(counts)
+
+    def add_open(self, delta: Counts[tuple[str, str]]) -> None:
+        """Adds to the open alerts by code and severity."""
+        for (code, severity), count in delta.items():
+            if count:
+                self._open.labels(code, severity).inc(count)
+
+    def page(self) -> bytes:
+        """The exposition that Prometheus scrapes."""
+        return generate_latest(self.registry)

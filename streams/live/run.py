@@ -1,0 +1,83 @@
+"""Runs one worker to its end."""
+
+import asyncio
+import logging
+import signal
+from contextlib import suppress
+from importlib.metadata import version
+from typing import Final
+
+from aiohttp import web
+
+from monitor.plan import Plan
+from streams.codes import Codes
+from streams.live.health import pages
+from streams.live.logs import logger, set_up_logs
+from streams.live.settings import Settings
+from streams.live.worker import Hook, Monitor, build, die, no_hook
+
+GRACE_SECONDS: Final = 25.0
+
+
+def run_worker(settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) -> int:
+    """Runs until SIGTERM or SIGINT; returns 0 then. Whatever it cannot survive ends the process with 1."""
+    set_up_logs(settings.log_level)
+    with asyncio.Runner(loop_factory=_loop) as runner:
+        return runner.run(_run(settings, plan, codes, hook))
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop  # noqa: PLC0415 - a worker without it is slower, not wrong
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+async def _run(settings: Settings, plan: Plan, codes: Codes, hook: Hook) -> int:
+    monitor = build(settings, plan, codes, hook)
+    set_up_logs(settings.log_level)
+    monitor.meters.build.info({"version": version("cmvigil"), "ruleset": plan.ruleset})
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stopping.set)
+    runner = web.AppRunner(pages(monitor, settings.http_token()), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+    except OSError:
+        die("http: cannot listen")
+    logger.info("worker starts", extra={"port": settings.http_port, "ruleset": plan.ruleset})
+    starting = asyncio.ensure_future(monitor.app.start())
+    watching = asyncio.ensure_future(_watch(monitor))
+    await asyncio.wait((asyncio.ensure_future(stopping.wait()), watching), return_when=asyncio.FIRST_COMPLETED)
+    logger.info("worker stops")
+    await _stop(monitor, starting)
+    await runner.cleanup()
+    logging.shutdown()
+    return 0
+
+
+async def _watch(monitor: Monitor) -> None:
+    """Ends the process where Faust has crashed or lost its connection for good."""
+    app = monitor.app
+    while not app.should_stop or app.crashed:
+        if app.crashed:
+            die(f"faust: {type(app._crash_reason).__name__}")  # noqa: SLF001 - Faust says it nowhere else
+        await asyncio.sleep(0.2)
+
+
+async def _stop(monitor: Monitor, starting: "asyncio.Future[None]") -> None:
+    """Writes what is unwritten, waits for the broker, commits and leaves the group."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(GRACE_SECONDS):
+            monitor.app.consumer.stop_flow()
+            while monitor.assigned and monitor.owes():  # noqa: ASYNC110 - many things end it
+                await asyncio.sleep(0.05)
+            await monitor.app.consumer.commit()
+            await monitor.app.stop()
+    if not starting.done():
+        starting.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await starting

@@ -1,0 +1,126 @@
+"""The topics: what they are to be, made where they are missing, checked where they are there."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError, TopicAlreadyExistsError
+
+from streams.live.settings import Settings, kafka_options
+
+INPUTS: Final = ("lab-results", "medication-administrations", "patients", "alert-actions")
+STATE: Final = "cmvigil-patient-state-changelog"
+_HOUR_MS: Final = 3_600_000
+_FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+_BY_ARRIVAL: Final = {"message.timestamp.type": "LogAppendTime"}
+"""Retention goes by a record's time; a log of the past must not be deleted as it arrives."""
+
+
+class TopicsError(Exception):
+    """The broker cannot be reached, or will not do what is asked."""
+
+
+class TopicLayout(NamedTuple):
+    """What one topic is to be."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    configs: dict[str, str]
+
+
+def layout(settings: Settings) -> list[TopicLayout]:
+    """Every topic, by the names that the broker knows."""
+    hours = settings.retention_hours
+    kept = _FOREVER | ({} if hours < 0 else {"retention.ms": str(hours * _HOUR_MS)})
+    safe = _BY_ARRIVAL | {"min.insync.replicas": str(settings.min_insync_replicas)}
+    compacted = {
+        "cleanup.policy": "compact",
+        "segment.bytes": str(64 * 1024 * 1024),
+        "min.cleanable.dirty.ratio": "0.1",
+    }
+    wanted = {
+        **dict.fromkeys(INPUTS, kept),
+        STATE: compacted | {"max.message.bytes": str(8 * 1024 * 1024)},
+        "alerts": compacted,
+        "alert-log": _FOREVER,
+        "dead-letters": _FOREVER | {"max.message.bytes": str(8 * 1024 * 1024)},
+    }
+    return [
+        TopicLayout(settings.topic(name), settings.partitions, settings.replication_factor, safe | configs)
+        for name, configs in wanted.items()
+    ]
+
+
+def create(settings: Settings) -> list[str]:
+    """Makes the topics that are missing, and returns their names. Raises TopicsError."""
+    with _admin(settings) as admin:
+        there = set(admin.list_topics())
+        missing = [one for one in layout(settings) if one.name not in there]
+        topics = [
+            NewTopic(one.name, one.partitions, one.replication_factor, topic_configs=one.configs) for one in missing
+        ]
+        try:
+            if topics:
+                admin.create_topics(topics, timeout_ms=30_000)
+        except TopicAlreadyExistsError:
+            pass  # another made it meanwhile; `check` says whether it is right
+        return [one.name for one in missing]
+
+
+def check(settings: Settings) -> list[str]:
+    """What is not as it is to be, each with what to do; empty where all is right. Raises TopicsError."""
+    with _admin(settings) as admin:
+        wanted = layout(settings)
+        there = set(admin.list_topics())
+        found = [f"topic {one.name}: missing; run `cmvigil topics`" for one in wanted if one.name not in there]
+        present = [one for one in wanted if one.name in there]
+        if not present:
+            return found
+        partitions = {one["name"]: len(one["partitions"]) for one in admin.describe_topics([t.name for t in present])}
+        configs = _configs(admin, [one.name for one in present])
+        for one in present:
+            found += _differences(one, partitions.get(one.name, 0), configs.get(one.name, {}))
+        return found
+
+
+def _differences(one: TopicLayout, partitions: int, configs: Mapping[str, str]) -> Iterator[str]:
+    if partitions != one.partitions:
+        yield (
+            f"topic {one.name}: {partitions} partitions, {one.partitions} are set; set `partitions` to what is there,"
+            " or make the topics anew (more partitions would part a patient's events)"
+        )
+    for name, value in one.configs.items():
+        given = configs.get(name)
+        if given != value:
+            yield f"topic {one.name}: {name} is {given}, not {value}; alter it with kafka-configs"
+
+
+def _configs(admin: Any, names: list[str]) -> dict[str, dict[str, str]]:
+    answer = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    return _read_configs(answer)
+
+
+def _read_configs(answer: Any) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for topics in answer.values() if isinstance(answer, dict) else answer:
+        for name, entries in topics.items():
+            found[name] = {
+                key: str(entry["value"] if isinstance(entry, dict) else entry) for key, entry in entries.items()
+            }
+    return found
+
+
+@contextmanager
+def _admin(settings: Settings) -> Iterator[Any]:
+    try:
+        admin = KafkaAdminClient(**kafka_options(settings), client_id="cmvigil-topics", request_timeout_ms=20_000)
+    except (KafkaError, OSError, ValueError) as error:
+        raise TopicsError(f"broker: {type(error).__name__}") from None
+    try:
+        yield admin
+    except KafkaError as error:
+        raise TopicsError(f"broker: {type(error).__name__}") from None
+    finally:
+        admin.close()

@@ -1,0 +1,486 @@
+"""The live monitor: one Faust agent over all inputs, one keyed table of state bytes, and what makes them safe.
+
+A message is acknowledged when the state that holds it is durable; alerts are sent when the state that owes them is; and
+whatever cannot be written ends the process. The engine (streams/live/engine.py) knows what is to be written.
+"""
+
+import asyncio
+import os
+import time
+import traceback
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any, Final, NamedTuple, NoReturn
+
+import faust
+import msgspec
+from faust.types import TP
+
+from monitor.plan import Plan
+from monitor.times import Time, parse_time
+from streams.codes import Codes
+from streams.live.acks import Acks
+from streams.live.engine import Engine, Packed, Refused, Tombstone, alert_id_of
+from streams.live.logs import logger
+from streams.live.metrics import Meters
+from streams.live.settings import Settings
+from streams.live.topics import INPUTS
+
+TABLE: Final = "patient-state"
+LINGER_SECONDS: Final = 0.02
+"""How long states wait for more to come before they are written."""
+MOST_UNWRITTEN: Final = 2_000
+MOST_IN_FLIGHT: Final = 4_000
+_EVENTS_BETWEEN_BREATHS: Final = 200
+
+Hook = Callable[[str], None]
+"""Called at named instants; the chaos tests kill the process there."""
+
+
+class DeadLetter(msgspec.Struct, omit_defaults=True):
+    """An input that is no fact, as it stands in `dead-letters`."""
+
+    source: str
+    reason: str
+    input: str | None = None
+    input_base64: bytes | None = None
+
+
+class _Outgoing(NamedTuple):
+    key: bytes
+    change: bytes
+
+
+def no_hook(_instant: str) -> None:
+    """Nothing happens at any instant."""
+
+
+def die(why: str, error: BaseException | None = None) -> NoReturn:
+    """Ends the process at once: what was not acknowledged is taken again by whoever comes next.
+
+    Of an error its kind and place are logged, and nothing that it says, which may be a patient's.
+    """
+    logger.critical("worker ends", extra={"why": why if error is None else f"{why}: {_kind_and_place(error)}"})
+    os._exit(1)
+
+
+def _kind_and_place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {'/'.join(frames[-1].filename.split('/')[-2:])}:{frames[-1].lineno}" if frames else ""
+    return type(error).__name__ + place
+
+
+def wall() -> Time:
+    """The time of day."""
+    return time.time_ns() // 1000
+
+
+class StateTable(faust.Table[bytes, bytes]):
+    """A table of bytes that remembers which partition a recovered key came from."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.partition_of: dict[bytes, int] = {}
+        self.recovered: Callable[[set[int]], Awaitable[None]] | None = None
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Called in recovery with records of the changelog."""
+        for event in batch:
+            self.partition_of[event.key] = event.message.partition
+        super().apply_changelog_batch(batch)
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Called when every active partition is read to its end."""
+        await super().on_recovery_completed(active_tps, standby_tps)
+        try:
+            if self.recovered is not None:
+                await self.recovered({tp.partition for tp in active_tps})
+        except Exception as error:  # noqa: BLE001 - Faust would go on without the state
+            die("recovery", error)
+
+
+class Monitor:
+    """Drives the engine from a Faust app, and keeps its promises."""
+
+    def __init__(self, app: faust.App, settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) -> None:
+        self.app = app
+        self.settings = settings
+        self.meters = Meters()
+        self.hook = hook
+        self.table = StateTable(
+            app, name=TABLE, key_type=bytes, value_type=bytes, partitions=settings.partitions, recovery_buffer_size=1000
+        )
+        app.tables.add(self.table)
+        self.table.recovered = self._assigned
+        self.inputs = {settings.topic(name): name for name in INPUTS}
+        self.engine = Engine(
+            plan, codes, self.table.data.data, self.inputs, mode=settings.clock, wall=wall, meters=self.meters
+        )
+        self.acks: Acks[Any] = Acks(self._acknowledge)
+        self.outgoing: deque[_Outgoing] = deque()
+        self.in_flight = 0
+        self.beat = time.monotonic()
+        self.generation = 0
+        self.assigned = False
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._send = asyncio.Event()
+        self._ends: dict[TP, int] = {}
+        self._seen: dict[TP, int] = {}
+        self._last_take = 0.0
+        self._changelog = self.table.changelog_topic.get_topic_name()
+        self._alerts = settings.topic("alerts")
+        self._log = settings.topic("alert-log")
+        self._letters = settings.topic("dead-letters")
+        self._unsent: dict[_Outgoing, float] = {}
+
+    # Partitions come and go --------------------------------------------------------------------------------------
+
+    async def _assigned(self, partitions: set[int]) -> None:
+        """Takes over what was recovered. All that was not durable before is dropped, and comes again."""
+        self._forget()
+        self.meters.rebalances.inc()
+        consumer = self.app.consumer
+        tps = {TP(topic, number) for topic in self.inputs for number in partitions}
+        ends = await consumer.highwaters(*tps)
+        committed = await consumer.seek_to_committed()  # type: ignore[attr-defined] # of every consumer that Faust has
+        first = await consumer.earliest_offsets(*tps)
+        keys: dict[int, list[bytes]] = {number: [] for number in partitions}
+        for key in list(self.table.data):
+            number = self.table.partition_of.get(key, -1)
+            if number in keys:
+                keys[number].append(key)
+            else:
+                del self.table.data.data[key]
+                self.table.partition_of.pop(key, None)
+        for tp in tps:
+            start = committed.get(tp)
+            start = (first.get(tp) or 0) if start is None or start < 0 else start
+            self._seen[tp] = start
+            self._ends[tp] = ends.get(tp) or 0
+        for number in sorted(partitions):
+            behind = [tp.topic for tp in tps if tp.partition == number and self._seen[tp] < self._ends[tp]]
+            self.engine.assign(number, keys[number], behind)
+        self.assigned = True
+        self.hook("assigned")
+        self._wake.set()
+        logger.info("partitions assigned", extra={"partitions": len(partitions), "states": len(self.table.data)})
+
+    async def revoked(self) -> None:
+        """Called when a rebalance begins, before any other worker takes over: nothing of ours may arrive after that."""
+        self.hook("revoked")
+        self._forget()
+        started = time.monotonic()
+        while self.in_flight:
+            if time.monotonic() - started > self.settings.session_timeout_seconds:
+                die("writes stayed without an answer through a rebalance")
+            await asyncio.sleep(0.01)
+
+    def _forget(self) -> None:
+        self.generation += 1
+        self.assigned = False
+        self.engine.forget()
+        self.acks.forget()
+        self.outgoing.clear()
+        self._unsent.clear()
+        self._seen.clear()
+        self._ends.clear()
+
+    # Messages come in --------------------------------------------------------------------------------------------
+
+    async def consume(self, stream: Any) -> None:
+        """The agent. It yields nothing and waits for no broker but when too much is unwritten."""
+        try:
+            count = 0
+            async for event in stream.noack().events():
+                self.take(event)
+                count += 1
+                if not count % _EVENTS_BETWEEN_BREATHS:
+                    await asyncio.sleep(0)
+                while len(self.acks) > MOST_UNWRITTEN or self.in_flight > MOST_IN_FLIGHT:
+                    self._wake.set()
+                    self._room.clear()
+                    await self._room.wait()
+        except Exception as error:  # noqa: BLE001 - Faust would acknowledge the message and go on
+            die("message", error)
+
+    def take(self, event: Any) -> None:
+        """Takes one message into the engine."""
+        message = event.message
+        partition = message.partition
+        if not self.assigned or partition not in self.engine.partitions:
+            return
+        started = time.perf_counter()
+        tp = TP(message.topic, partition)
+        self._seen[tp] = message.offset + 1
+        self._last_take = started
+        if self._seen[tp] >= self._ends.get(tp, 0):
+            self.engine.caught_up(partition, message.topic)
+        step = self.engine.take(partition, message.topic, message.key, message.value)
+        done = self.acks.taken((message.topic, partition), event, step.keys, len(step.refused))
+        for one in step.refused:
+            self.meters.refused(one.reason)
+            self._dead_letter(
+                one, f"{self.inputs.get(message.topic, message.topic)}/{partition}/{message.offset}", done
+            )
+        self.meters.judging.observe(time.perf_counter() - started)
+        if self.engine.dirty:
+            self._wake.set()
+
+    def _dead_letter(self, one: Refused, source: str, done: Callable[[], None]) -> None:
+        try:
+            letter = DeadLetter(source, one.reason, input=one.data.decode())
+        except UnicodeDecodeError:
+            letter = DeadLetter(source, one.reason, input_base64=one.data)
+        self._spawn(self._put(self._letters, None, msgspec.json.encode(letter), None, done))
+
+    def _acknowledge(self, event: Any) -> None:
+        if event.message.generation_id == self.app.consumer_generation_id:
+            event.ack()
+
+    # States go out -----------------------------------------------------------------------------------------------
+
+    async def write(self) -> None:
+        """Writes the states that have changed, a little after the first of them has."""
+        while not self.app.should_stop:
+            await self._wake.wait()
+            await asyncio.sleep(LINGER_SECONDS)
+            self._wake.clear()
+            await self.flush()
+            self._room.set()
+
+    async def flush(self) -> None:
+        """Hands every changed state to the producer."""
+        generation = self.generation
+        while self.engine.dirty and self.assigned:
+            if time.monotonic() - self.beat > self.settings.session_timeout_seconds:
+                die("stood still for longer than the session timeout")
+            key, number = next(iter(self.engine.dirty.items()))
+            packed = self.engine.pack(key)
+            self.table.partition_of[key] = number
+            durable = partial(self._durable, key, packed, self.acks.writing(key), generation)
+            self.hook("before-changelog")
+            await self._put(self._changelog, key, packed.state, number, durable)
+            if generation != self.generation:
+                return
+        self.engine.trim()
+
+    def _durable(self, key: bytes, packed: Packed, done: Callable[[], None], generation: int) -> None:
+        if generation != self.generation:
+            return
+        self.hook("changelog-acknowledged")
+        done()
+        if packed.sends:
+            for change in packed.sends:
+                one = _Outgoing(key, change)
+                self.outgoing.append(one)
+                self._unsent[one] = time.monotonic()
+            self._send.set()
+
+    async def _put(
+        self, topic: str, key: bytes | None, value: bytes | None, partition: int | None, done: Callable[[], None]
+    ) -> None:
+        """Hands a record to the producer; `done` is called when the broker has it. Otherwise the process ends."""
+        self.in_flight += 1
+        try:
+            sent: Any = await self.app.producer.send(topic, key, value, partition, None, None)
+        except Exception as error:  # noqa: BLE001
+            die(f"write to {topic}", error)
+        sent.add_done_callback(partial(self._acknowledged, topic, done))
+
+    def _acknowledged(self, topic: str, done: Callable[[], None], sent: Any) -> None:
+        self.in_flight -= 1
+        if sent.cancelled() or sent.exception() is not None:
+            die(f"write to {topic}", None if sent.cancelled() else sent.exception())
+        done()
+        self._room.set()
+
+    # Alerts go out -----------------------------------------------------------------------------------------------
+
+    async def send(self) -> None:
+        """Sends the changes whose states are durable, in order."""
+        while not self.app.should_stop:
+            await self._send.wait()
+            self._send.clear()
+            while self.outgoing:
+                key, change = self.outgoing.popleft()
+                generation = self.generation
+                self.hook("before-alert")
+                both = [2]
+                done = partial(self._sent, key, change, both, generation)
+                await self._put(self._log, key, change, None, done)
+                await self._put(self._alerts, alert_id_of(change).encode(), change, None, done)
+
+    def _sent(self, key: bytes, change: bytes, both: list[int], generation: int) -> None:
+        both[0] -= 1
+        if both[0] or generation != self.generation:
+            return
+        self.hook("alert-acknowledged")
+        if self.settings.clock == "wall":
+            self.meters.detection.observe(max(0.0, time.time() - _emitted(change)))
+        self._unsent.pop(_Outgoing(key, change), None)
+        self.engine.sent(key, change)
+        self._wake.set()
+
+    # Time --------------------------------------------------------------------------------------------------------
+
+    async def tick(self) -> None:
+        """Runs the clock of every partition, and watches over the process itself."""
+        while not self.app.should_stop:
+            await asyncio.sleep(self.settings.tick_seconds)
+            now = time.monotonic()
+            if now - self.beat > self.settings.session_timeout_seconds:
+                die("stood still for longer than the session timeout")
+            self.beat = now
+            if self.assigned and not self.app.rebalancing:
+                await self._catch_up()
+                for number in self.engine.partitions:
+                    self.hook("tick")
+                    for gone in self.engine.tick(number):
+                        self._spawn(self._bury(gone))
+                if self.engine.dirty:
+                    self._wake.set()
+            self._measure()
+
+    async def _bury(self, gone: Tombstone) -> None:
+        generation = self.generation
+
+        def done() -> None:
+            if generation == self.generation:
+                self.engine.let_go(gone)
+                self._wake.set()
+
+        await self._put(self._alerts, gone.alert_id.encode(), None, None, done)
+
+    async def _catch_up(self) -> None:
+        """A topic may end in records that no consumer sees; having fetched past them is having caught up."""
+        for tp, end in list(self._ends.items()):
+            if self._seen.get(tp, end) < end and time.perf_counter() - self._last_take > 2:
+                position = await self.app.consumer.position(tp)
+                if position is not None and position >= end and not self.acks:
+                    self._seen[tp] = end
+                    self.engine.caught_up(tp.partition, tp.topic)
+
+    def _measure(self) -> None:
+        meters, now = self.meters, wall()
+        meters.patients.set(len(self.engine))
+        meters.outbox_depth.set(self.engine.outbox_depth())
+        meters.outbox_age.set(time.monotonic() - next(iter(self._unsent.values()), time.monotonic()))
+        meters.unacknowledged_age.set(self.acks.oldest())
+        meters.recovering.set(0 if self.assigned else 1)
+        for number in self.engine.partitions:
+            meters.watermark_age.labels(number).set(max(0.0, (now - self.engine.clock(number)) / 1e6))
+        for tp, seen in self._seen.items():
+            end = max(self.app.consumer.highwater(tp) or 0, self._ends.get(tp, 0))
+            meters.lag.labels(self.inputs.get(tp.topic, tp.topic), tp.partition).set(max(0, end - seen))
+
+    def owes(self) -> bool:
+        """Whether anything is unwritten, unsent or without an answer."""
+        return bool(self.engine.dirty or self.in_flight or self.outgoing or self.acks)
+
+    def lag(self) -> int:
+        """Messages that are known and not yet taken."""
+        return sum(
+            max(0, max(self.app.consumer.highwater(tp) or 0, self._ends.get(tp, 0)) - seen)
+            for tp, seen in self._seen.items()
+        )
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        _tasks.add(task)
+        task.add_done_callback(_ended)
+
+
+_tasks: Final[set[Any]] = set()
+
+
+def _ended(task: Any) -> None:
+    _tasks.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        die("task", task.exception())
+
+
+class _When(msgspec.Struct):
+    emitted_at: str
+
+
+def _emitted(change: bytes) -> float:
+    return parse_time(msgspec.json.decode(change, type=_When).emitted_at) / 1e6
+
+
+def build(settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) -> Monitor:
+    """The Faust app of one worker, ready to be started."""
+    app = faust.App(
+        settings.topic("cmvigil"),
+        broker=[f"kafka://{one.strip()}" for one in settings.bootstrap_servers.split(",")],
+        broker_credentials=credentials(settings),
+        store="memory://",
+        processing_guarantee="at_least_once",
+        autodiscover=False,
+        web_enabled=False,
+        web_tables_enabled=False,
+        web_router_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        topic_partitions=settings.partitions,
+        table_standby_replicas=0,
+        consumer_auto_offset_reset="earliest",
+        broker_commit_interval=1.0,
+        broker_session_timeout=settings.session_timeout_seconds,
+        broker_heartbeat_interval=settings.session_timeout_seconds / 10,
+        broker_rebalance_timeout=settings.session_timeout_seconds,
+        broker_request_timeout=40.0 + settings.session_timeout_seconds,
+        producer_acks=-1,
+        producer_request_timeout=30.0,
+        producer_linger=0.005,
+        producer_max_request_size=8 * 1024 * 1024,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        worker_redirect_stdouts=False,
+    )
+    monitor = Monitor(app, settings, plan, codes, hook)
+    topic = app.topic(*monitor.inputs, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
+    app.agent(topic, name="monitor")(monitor.consume)
+    for task in (monitor.write, monitor.send, monitor.tick):
+        app.task(_guarded(task))
+    app.on_partitions_revoked.connect(_on_revoked(monitor), weak=False)
+    return monitor
+
+
+def _guarded(work: Callable[[], Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def run() -> None:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001
+            die(work.__name__, error)
+
+    return run
+
+
+def _on_revoked(monitor: Monitor) -> Callable[..., Awaitable[None]]:
+    async def revoked(*_args: Any, **_kwargs: Any) -> None:
+        await monitor.revoked()
+
+    return revoked
+
+
+def credentials(settings: Settings) -> Any:
+    """How the broker is spoken to: None for plain text."""
+    import ssl  # noqa: PLC0415
+
+    if settings.security_protocol == "PLAINTEXT":
+        return None
+    context = None
+    if settings.security_protocol.endswith("SSL"):
+        context = ssl.create_default_context(cafile=str(settings.ssl_cafile) if settings.ssl_cafile else None)
+        if settings.ssl_certfile:
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+    if settings.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=settings.sasl_username,
+            password=settings.password(),
+            ssl_context=context,
+            mechanism=settings.sasl_mechanism,
+        )
+    return faust.SSLCredentials(context)

@@ -1,0 +1,197 @@
+"""Workers as processes, and what the topics hold, held against a replay."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from kafka import KafkaConsumer, TopicPartition
+
+from streams.codes import NO_CODES
+from streams.knowledge_files import read_plan
+from streams.live.produce import produce, read_messages
+from streams.live.settings import load_settings
+from streams.live.topics import check, create
+from streams.rejects import Rejects
+from tests.live.broker import free_port
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "seeds" / "logs" / "sample.ndjson.gz"
+PLAN = read_plan([])
+
+
+def settings_for(broker, prefix, **more):
+    given = {"partitions": 4, "clock": "event", "session_timeout_seconds": 6.0, "tick_seconds": 0.2} | more
+    settings = load_settings(None, {}, bootstrap_servers=broker, topic_prefix=prefix, **given)
+    create(settings)
+    assert check(settings) == []
+    return settings
+
+
+def send(settings, *logs, folder, **more):
+    """Sends logs as `cmvigil produce` does."""
+    rejects = Rejects(None)
+    messages = read_messages(PLAN, [str(log) for log in logs], NO_CODES, rejects, folder)
+    done = produce(settings, messages, marker_seconds=more.pop("marker_seconds", 3600), **more)
+    assert not done.failed
+    return done
+
+
+class Worker:
+    """`cmvigil worker` as a process of its own; `kill` names an instant and a count at which it kills itself."""
+
+    def __init__(self, settings, folder, kill=None, **environment):
+        self.port = free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        self.log = folder / f"worker-{self.port}.log"
+        given = settings.model_dump(mode="json", exclude_defaults=True) | {"http_port": self.port}
+        if settings.sasl_password is not None:
+            given["sasl_password"] = settings.password()
+        variables = {f"CMVIGIL_{name.upper()}": _text(value) for name, value in given.items()}
+        command = [sys.executable, "-m", "tests.live.killed", kill or "-"] if kill else [_cmvigil(), "worker"]
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("CMVIGIL_")}
+        with self.log.open("ab") as out:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=clean | variables | environment, stdout=out, stderr=out
+            )
+
+    def page(self, path, **headers):
+        try:
+            asked = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+            with urllib.request.urlopen(asked, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def ready(self, seconds=60):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if self.process.poll() is not None:
+                raise AssertionError(f"the worker ended with {self.process.returncode}: {self.log.read_text()[-800:]}")
+            if self.page("/readyz")[0] == 200:
+                return self
+            time.sleep(0.1)
+        raise AssertionError(f"not ready: {self.page('/readyz')}, {self.log.read_text()[-800:]}")
+
+    def kill(self):
+        self.process.kill()
+        return self.process.wait()
+
+    def stop(self, seconds=30):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def metric(self, name):
+        """The sum of a metric over its labels."""
+        lines = [line for line in self.page("/metrics")[1].splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+@contextmanager
+def workers(settings, folder, count=1, **more):
+    running = [Worker(settings, folder, **more) for _ in range(count)]
+    try:
+        yield running
+    finally:
+        for one in running:
+            if one.process.poll() is None:
+                one.kill()
+
+
+def _text(value):
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def _cmvigil():
+    return str(Path(sys.executable).parent / "cmvigil")
+
+
+def records(settings, name):
+    """Every record of a topic, from its start to its present end."""
+    consumer = KafkaConsumer(bootstrap_servers=settings.bootstrap_servers, enable_auto_commit=False)
+    topic = settings.topic(name)
+    tps = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+    consumer.assign(tps)
+    consumer.seek_to_beginning(*tps)
+    ends = consumer.end_offsets(tps)
+    found = []
+    while any(consumer.position(tp) < ends[tp] for tp in tps):
+        for batch in consumer.poll(300).values():
+            found += batch
+    consumer.close()
+    return found
+
+
+def replayed(*logs, until=None):
+    command = [_cmvigil(), "replay", "--json", *map(str, logs), *(["--until", until] if until else [])]
+    return subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout.splitlines()
+
+
+class Outcome(NamedTuple):
+    """What live and replay say."""
+
+    records: int
+    changes: int
+    missing: list
+    extra: list
+    two_contents: int
+    states_differ: list
+
+
+def outcome(settings, wanted):
+    """What the topics hold, held against a replay's lines."""
+    log = [one.value for one in records(settings, "alert-log")]
+    contents = {}
+    for line in log:
+        change = json.loads(line)
+        contents.setdefault((change["alert_id"], change["seq"]), set()).add(line)
+    stands = {}
+    for one in records(settings, "alerts"):
+        stands[one.key.decode()] = None if one.value is None else _stand(json.loads(one.value))
+    last = {}
+    for line in wanted:
+        change = json.loads(line)
+        last[change["alert_id"]] = _stand(change)
+    differ = [key for key in {*last, *stands} if last.get(key) != stands.get(key) and key in last]
+    return Outcome(
+        len(log),
+        len(contents),
+        sorted(set(wanted) - set(log)),
+        sorted(set(log) - set(wanted)),
+        sum(len(one) > 1 for one in contents.values()),
+        differ,
+    )
+
+
+def _stand(change):
+    return change["state"], change["severity"]
+
+
+def settled(settings, wanted, seconds=120, running=()):
+    """Waits until the topics hold all that a replay says, and returns what they hold."""
+    until = time.monotonic() + seconds
+    while True:
+        for one in running:
+            assert one.process.poll() is None, one.log.read_text()[-800:]
+        found = outcome(settings, wanted)
+        if (not found.missing and not found.states_differ) or time.monotonic() > until:
+            return found
+        time.sleep(0.5)
+
+
+def assert_equal(settings, wanted, seconds=120, running=()):
+    found = settled(settings, wanted, seconds, running)
+    assert found.missing == []
+    assert found.extra == []
+    assert found.two_contents == 0
+    assert found.states_differ == []
+    return found

@@ -1,0 +1,60 @@
+"""What the live monitor ends up saying of a log is what a replay says of it."""
+
+import random
+
+import pytest
+
+from tests.live.driver import SAMPLE, assert_equal, records, replayed, send, settings_for, workers
+
+pytestmark = pytest.mark.live
+
+
+def test_the_sample_log_by_the_events_clock_byte_for_byte(broker, prefix, tmp_path):
+    settings = settings_for(broker, prefix)
+    send(settings, SAMPLE, folder=tmp_path)
+    with workers(settings, tmp_path) as running:
+        found = assert_equal(settings, replayed(SAMPLE), running=running)
+        assert found.records == found.changes
+        assert records(settings, "dead-letters") == []
+
+
+def test_a_log_sent_twice_says_nothing_more(broker, prefix, tmp_path):
+    settings = settings_for(broker, prefix)
+    send(settings, SAMPLE, folder=tmp_path)
+    with workers(settings, tmp_path) as running:
+        first = assert_equal(settings, replayed(SAMPLE), running=running)
+        send(settings, SAMPLE, folder=tmp_path)
+        running[0].ready()
+        assert assert_equal(settings, replayed(SAMPLE), running=running).changes == first.changes
+
+
+def test_live_by_the_wall_clock_all_alerts_stand_as_a_replay_says(broker, prefix, tmp_path):
+    settings = settings_for(broker, prefix, clock="wall")
+    send(settings, SAMPLE, folder=tmp_path)
+    until = "2026-11-26T00:00:00Z"
+    with workers(settings, tmp_path) as running:
+        running[0].ready()
+        from tests.live.driver import settled
+
+        assert settled(settings, replayed(SAMPLE, until=until), 60, running).states_differ == []
+
+
+def test_two_workers_share_the_patients(broker, prefix, tmp_path):
+    settings = settings_for(broker, prefix)
+    send(settings, SAMPLE, folder=tmp_path)
+    with workers(settings, tmp_path, 2) as running:
+        assert_equal(settings, replayed(SAMPLE), running=running)
+        assert all(one.ready().metric("cmvigil_patients") > 0 for one in running)
+
+
+def test_lines_in_any_order_say_the_same(broker, prefix, tmp_path):
+    import gzip
+
+    lines = gzip.decompress(SAMPLE.read_bytes()).splitlines()
+    random.Random(7).shuffle(lines)
+    shuffled = tmp_path / "shuffled.ndjson"
+    shuffled.write_bytes(b"\n".join(lines))
+    settings = settings_for(broker, prefix)
+    send(settings, shuffled, folder=tmp_path)
+    with workers(settings, tmp_path) as running:
+        assert_equal(settings, replayed(SAMPLE), running=running)
