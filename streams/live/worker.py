@@ -143,9 +143,12 @@ class Monitor:
         self.meters.rebalances.inc()
         consumer = self.app.consumer
         tps = {TP(topic, number) for topic in self.inputs for number in partitions}
-        ends = await consumer.highwaters(*tps)
-        committed = await consumer.seek_to_committed()  # type: ignore[attr-defined] # of every consumer that Faust has
-        first = await consumer.earliest_offsets(*tps)
+        # Together: each waits for its turn in the consumer's thread, behind a fetch that may take a second.
+        ends, committed, first = await asyncio.gather(
+            consumer.highwaters(*tps),
+            consumer.seek_to_committed(),  # type: ignore[attr-defined] # of every consumer that Faust has
+            consumer.earliest_offsets(*tps),
+        )
         keys: dict[int, list[bytes]] = {number: [] for number in partitions}
         for key in list(self.table.data):
             number = self.table.partition_of.get(key, -1)
@@ -163,6 +166,8 @@ class Monitor:
             behind = [tp.topic for tp in tps if tp.partition == number and self._seen[tp] < self._ends[tp]]
             self.engine.assign(number, keys[number], behind)
         self.assigned = True
+        # The clock's task starts only now, if this is the first time.
+        self.beat = time.monotonic()
         self.hook("assigned")
         self._wake.set()
         logger.info("partitions assigned", extra={"partitions": len(partitions), "states": len(self.table.data)})

@@ -1,10 +1,11 @@
 """What the live monitor ends up saying of a log is what a replay says of it."""
 
+import gzip
 import random
 
 import pytest
 
-from tests.live.driver import SAMPLE, assert_equal, records, replayed, send, settings_for, workers
+from tests.live.driver import SAMPLE, assert_equal, records, replayed, send, settings_for, settled, workers
 
 pytestmark = pytest.mark.live
 
@@ -34,8 +35,6 @@ def test_live_by_the_wall_clock_all_alerts_stand_as_a_replay_says(broker, prefix
     until = "2026-11-26T00:00:00Z"
     with workers(settings, tmp_path) as running:
         running[0].ready()
-        from tests.live.driver import settled
-
         assert settled(settings, replayed(SAMPLE, until=until), 60, running).states_differ == []
 
 
@@ -48,8 +47,6 @@ def test_two_workers_share_the_patients(broker, prefix, tmp_path):
 
 
 def test_lines_in_any_order_say_the_same(broker, prefix, tmp_path):
-    import gzip
-
     lines = gzip.decompress(SAMPLE.read_bytes()).splitlines()
     random.Random(7).shuffle(lines)
     shuffled = tmp_path / "shuffled.ndjson"

@@ -1,0 +1,164 @@
+"""How a worker is run: started, asked, stopped; and what it refuses."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from streams.live.topics import layout
+from tests.live.broker import Kafka, NoBroker, without
+from tests.live.driver import ROOT, SAMPLE, Worker, assert_equal, replayed, send, settings_for, workers
+
+pytestmark = pytest.mark.live
+CMVIGIL = str(Path(sys.executable).parent / "cmvigil")
+
+
+def cmvigil(*words, **more):
+    return subprocess.run([CMVIGIL, *words], capture_output=True, text=True, cwd=ROOT, check=False, timeout=120, **more)
+
+
+def test_topics_are_made_once_and_checked(broker, prefix):
+    made = cmvigil("topics", "--bootstrap", broker, "--prefix", prefix)
+    assert made.returncode == 0, made.stderr
+    assert f"made {prefix}lab-results" in made.stdout
+    again = cmvigil("topics", "--bootstrap", broker, "--prefix", prefix)
+    assert again.returncode == 0
+    assert "made" not in again.stdout
+
+
+def test_a_worker_refuses_a_wrong_layout_and_says_what_to_do(broker, prefix):
+    missing = cmvigil("worker", "--bootstrap", broker, "--prefix", prefix)
+    assert missing.returncode == 2
+    assert f"topic {prefix}lab-results: missing; run `cmvigil topics`" in missing.stderr
+    settings = settings_for(broker, prefix)
+    wrong = cmvigil("worker", "--bootstrap", broker, "--prefix", prefix)
+    assert wrong.returncode == 2
+    assert f"{settings.partitions} partitions, 8 are set" in wrong.stderr
+    assert len(wrong.stderr.splitlines()) == len(layout(settings))
+
+
+def test_no_broker_is_said_at_once():
+    answer = cmvigil("topics", "--bootstrap", "127.0.0.1:1")
+    assert answer.returncode == 2
+    assert "broker" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_produce_sends_a_log_and_a_worker_says_what_a_replay_says(broker, prefix, tmp_path):
+    settings = settings_for(broker, prefix)
+    sent = cmvigil("produce", str(SAMPLE), "--bootstrap", broker, "--prefix", prefix, "--marker-seconds", "7200")
+    assert sent.returncode == 0, sent.stderr
+    assert "4409 events" in sent.stderr
+    with workers(settings, tmp_path) as running:
+        assert_equal(settings, replayed(SAMPLE), running=running)
+
+
+def test_a_worker_tells_its_health_stops_within_its_grace_and_logs_json(broker, prefix, tmp_path):
+    settings = settings_for(broker, prefix)
+    send(settings, SAMPLE, folder=tmp_path)
+    one = Worker(settings, tmp_path)
+    try:
+        one.ready()
+        assert one.page("/healthz")[0] == 200
+        assert_equal(settings, replayed(SAMPLE), running=[one])
+        assert one.metric("cmvigil_events_total") == 4409
+        assert one.metric("cmvigil_alert_changes_total") == len(replayed(SAMPLE))
+        assert one.metric("cmvigil_outbox_changes") == 0
+        raised = sum(json.loads(line)["status"] == "raised" for line in replayed(SAMPLE))
+        assert 0 < one.metric("cmvigil_open_alerts") <= raised
+        started = time.monotonic()
+        assert one.stop() == 0
+        assert time.monotonic() - started < 30
+    finally:
+        if one.process.poll() is None:
+            one.kill()
+    lines = [json.loads(line) for line in one.log.read_text().splitlines()]
+    assert {"worker starts", "worker stops"} <= {line["message"] for line in lines}
+    patients = {json.loads(line)["patient_id"] for line in replayed(SAMPLE)}
+    assert not any(patient in one.log.read_text() for patient in patients)
+
+
+def test_a_worker_started_again_goes_on_and_repeats_nothing(broker, prefix, tmp_path):
+    settings = settings_for(broker, prefix)
+    send(settings, SAMPLE, folder=tmp_path)
+    with workers(settings, tmp_path) as running:
+        first = assert_equal(settings, replayed(SAMPLE), running=running)
+        assert running[0].stop() == 0
+    with workers(settings, tmp_path) as running:
+        running[0].ready()
+        time.sleep(2)
+        again = assert_equal(settings, replayed(SAMPLE), running=running)
+        assert again.records == first.records
+        assert running[0].metric("cmvigil_events_total") == 0
+        assert running[0].metric("cmvigil_open_alerts") > 0
+
+
+def test_beyond_loopback_a_token_is_asked_for(broker, prefix, tmp_path):
+    secret = tmp_path / "token"
+    secret.write_text("a-long-enough-token\n")
+    settings = settings_for(broker, prefix, http_host="0.0.0.0", http_token_file=secret)
+    with workers(settings, tmp_path) as running:
+        end = time.monotonic() + 30
+        while running[0].page("/healthz")[0] != 200 and time.monotonic() < end:
+            time.sleep(0.2)
+        assert running[0].page("/metrics")[0] == 401
+        assert running[0].page("/metrics", Authorization="Bearer wrong")[0] == 401
+        assert running[0].page("/metrics", Authorization="Bearer a-long-enough-token")[0] == 200
+    assert "a-long-enough-token" not in running[0].log.read_text()
+
+
+def test_tls_and_scram(prefix, tmp_path):
+    key, certificate, store = tmp_path / "key.pem", tmp_path / "certificate.pem", tmp_path / "store.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    store.write_text(key.read_text() + certificate.read_text())
+    login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+    more = {
+        "ssl.keystore.type": "PEM",
+        "ssl.keystore.location": str(store),
+        "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+        "listener.name.clients.scram-sha-512.sasl.jaas.config": login,
+    }
+    node = None
+    try:
+        node = Kafka(
+            tmp_path / "kafka", protocol="SASL_SSL", scram="SCRAM-SHA-512=[name=watch,password=s3cret-word]", **more
+        )
+        node.start()
+        end = time.monotonic() + 60
+        given = {
+            "security_protocol": "SASL_SSL",
+            "ssl_cafile": certificate,
+            "sasl_username": "watch",
+            "sasl_password_file": tmp_path / "password",
+        }
+        (tmp_path / "password").write_text("s3cret-word\n")
+        while True:
+            try:
+                settings = settings_for(node.bootstrap, prefix, **given)
+                break
+            except Exception:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(1)
+    except NoBroker as error:
+        without(str(error))
+    try:
+        send(settings, SAMPLE, folder=tmp_path)
+        with workers(settings, tmp_path) as running:
+            running[0].ready()
+            end = time.monotonic() + 60
+            while running[0].metric("cmvigil_events_total") < 4409 and time.monotonic() < end:
+                time.sleep(0.5)
+            assert running[0].metric("cmvigil_events_total") == 4409
+            assert running[0].metric("cmvigil_outbox_changes") == 0
+        assert "s3cret-word" not in running[0].log.read_text()
+        (tmp_path / "password").write_text("wrong\n")
+        refused = Worker(settings, tmp_path)
+        assert refused.process.wait(90) == 2
+    finally:
+        node.stop()

@@ -1,0 +1,84 @@
+import pytest
+
+from streams.live.settings import SettingsError, kafka_options, load_settings
+
+
+def test_the_command_line_goes_over_the_environment_over_the_file_over_the_defaults(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('topic_prefix = "file-"\npartitions = 3\nready_lag = 7\n')
+    found = load_settings(
+        file, {"CMVIGIL_TOPIC_PREFIX": "environment-", "CMVIGIL_PARTITIONS": "5"}, topic_prefix="line-", clock=None
+    )
+    assert (found.topic_prefix, found.partitions, found.ready_lag, found.clock) == ("line-", 5, 7, "wall")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("partitons = 3", "partitons"),
+        ("partitions = 0", "partitions"),
+        ("partitions = 'many'", "partitions"),
+        ("clock = 'moon'", "clock"),
+        ("= 3", "no TOML"),
+        ('security_protocol = "SASL_SSL"', "sasl_username"),
+        ('security_protocol = "SASL_SSL"\nsasl_username = "u"', "exactly one"),
+        (
+            'security_protocol = "SASL_SSL"\nsasl_username = "u"\nsasl_password = "p"\nsasl_password_file = "f"',
+            "exactly one",
+        ),
+        ('security_protocol = "SASL_PLAINTEXT"\nsasl_username = "u"\nsasl_password = "p"', "allow_plaintext_sasl"),
+        ('http_host = "0.0.0.0"', "http_token_file"),
+        ('http_host = "hospital.example"', "http_token_file"),
+        ("min_insync_replicas = 2", "min_insync_replicas"),
+        ("session_timeout_seconds = 5.9", "session_timeout_seconds"),
+        ('topic_prefix = "a b"', "topic_prefix"),
+    ],
+)
+def test_what_is_mistyped_is_refused_by_its_name(tmp_path, text, said):
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        load_settings(file, {})
+
+
+def test_a_missing_file_and_a_mistyped_variable_are_refused(tmp_path):
+    with pytest.raises(SettingsError, match="No such file"):
+        load_settings(tmp_path / "none.toml", {})
+    with pytest.raises(SettingsError, match="CMVIGIL_PARTITION: no such setting"):
+        load_settings(None, {"CMVIGIL_PARTITION": "4"})
+
+
+def test_errors_and_texts_show_no_secret(tmp_path):
+    given = {"security_protocol": "SASL_SSL", "sasl_username": "u", "sasl_password": "hush-hush"}
+    assert "hush-hush" not in repr(load_settings(None, {}, **given))
+    with pytest.raises(SettingsError) as caught:
+        load_settings(None, {}, **given, partitions=0)
+    assert "hush-hush" not in str(caught.value)
+
+
+def test_secrets_come_from_files(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("sixteen-letters!\n")
+    found = load_settings(
+        None,
+        {},
+        security_protocol="SASL_SSL",
+        sasl_username="u",
+        sasl_password_file=secret,
+        ssl_cafile=tmp_path / "ca.pem",
+        http_host="0.0.0.0",
+        http_token_file=secret,
+    )
+    assert found.password() == found.http_token() == "sixteen-letters!"
+    assert kafka_options(found)["sasl_plain_password"] == "sixteen-letters!"
+    secret.write_text("fifteen-letters")
+    with pytest.raises(SettingsError, match="fewer than 16"):
+        found.http_token()
+    secret.unlink()
+    with pytest.raises(SettingsError, match="sasl_password_file: cannot be read"):
+        found.password()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_loopback_needs_no_token(host):
+    assert load_settings(None, {}, http_host=host).http_token() is None
