@@ -1,0 +1,286 @@
+"""Makes the dashboards: `python deploy/grafana/make.py` writes deploy/grafana/dashboards/*.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+SOURCE = {"type": "prometheus", "uid": "prometheus"}
+JOB = '{job=~"$job"}'
+
+Panel = tuple[str, str, str, list[tuple[str, str]]]
+
+DUTY: list[Panel] = [
+    ("Workers up", "stat", "short", [("sum(up" + JOB + ")", "")]),
+    ("Not ready", "stat", "short", [("count(cmvigil_ready" + JOB + " == 0) or vector(0)", "")]),
+    ("Patients watched", "stat", "short", [("sum(cmvigil_patients" + JOB + ")", "")]),
+    ("Messages behind", "stat", "short", [("cmvigil:consumer_lag_messages:sum" + JOB, "")]),
+    ("Dead letters in a day", "stat", "short", [("sum(increase(cmvigil_dead_letters_total" + JOB + "[1d]))", "")]),
+    (
+        "Detection latency (objective: 99 % within 2.5 s)",
+        "timeseries",
+        "s",
+        [
+            (
+                f"histogram_quantile({q}, sum by (le) (rate(cmvigil_detection_latency_seconds_bucket{JOB}"
+                "[$__rate_interval])))",
+                f"p{round(q * 100)}",
+            )
+            for q in (0.5, 0.99)
+        ],
+    ),
+    (
+        "Share of changes later than 2.5 s",
+        "timeseries",
+        "percentunit",
+        [("cmvigil:detection_slow:ratio_rate1h" + JOB, "1 h")],
+    ),
+    (
+        "Messages behind, by topic",
+        "timeseries",
+        "short",
+        [("sum by (topic) (cmvigil_consumer_lag_messages" + JOB + ")", "{{topic}}")],
+    ),
+    (
+        "Events, by outcome",
+        "timeseries",
+        "ops",
+        [("sum by (outcome) (rate(cmvigil_events_total" + JOB + "[$__rate_interval]))", "{{outcome}}")],
+    ),
+    (
+        "Age of what is not durable, and of what is not sent",
+        "timeseries",
+        "s",
+        [
+            ("max(cmvigil_unacknowledged_age_seconds" + JOB + ")", "not durable"),
+            ("max(cmvigil_outbox_age_seconds" + JOB + ")", "not sent"),
+        ],
+    ),
+    (
+        "Clock, behind the wall",
+        "timeseries",
+        "s",
+        [("max by (instance) (cmvigil_clock_age_seconds" + JOB + ")", "{{instance}}")],
+    ),
+    (
+        "Due times judged late by (p99)",
+        "timeseries",
+        "s",
+        [
+            (
+                "histogram_quantile(0.99, sum by (le) (rate(cmvigil_due_delay_seconds_bucket"
+                + JOB
+                + "[$__rate_interval])))",
+                "p99",
+            )
+        ],
+    ),
+    (
+        "Recovering, and rebalances",
+        "timeseries",
+        "short",
+        [
+            ("sum(cmvigil_recovering" + JOB + ")", "recovering"),
+            ("sum(increase(cmvigil_rebalances_total" + JOB + "[$__rate_interval]))", "rebalances"),
+        ],
+    ),
+    (
+        "Dead letters, by reason",
+        "timeseries",
+        "short",
+        [("sum by (reason) (increase(cmvigil_dead_letters_total" + JOB + "[$__rate_interval]))", "{{reason}}")],
+    ),
+    (
+        "Time to judge a message (p99)",
+        "timeseries",
+        "s",
+        [
+            (
+                "histogram_quantile(0.99, sum by (le) (rate(cmvigil_judging_seconds_bucket"
+                + JOB
+                + "[$__rate_interval])))",
+                "p99",
+            )
+        ],
+    ),
+]
+CLINIC: list[Panel] = [
+    (
+        "Open, critical",
+        "stat",
+        "short",
+        [('sum(cmvigil_open_alerts{job=~"$job",severity="critical"}) or vector(0)', "")],
+    ),
+    ("Open, warning", "stat", "short", [('sum(cmvigil_open_alerts{job=~"$job",severity="warning"}) or vector(0)', "")]),
+    (
+        "Overdue tests open",
+        "stat",
+        "short",
+        [('sum(cmvigil_open_alerts{job=~"$job",code=~"overdue-.*|baseline-labs-missing"}) or vector(0)', "")],
+    ),
+    (
+        "Open alerts, by code",
+        "timeseries",
+        "short",
+        [("sum by (code) (cmvigil_open_alerts" + JOB + ")", "{{code}}")],
+    ),
+    (
+        "Raised in a day, by code",
+        "timeseries",
+        "short",
+        [("sum by (code) (cmvigil:raised:increase1d" + JOB + ")", "{{code}}")],
+    ),
+    (
+        "Raised in a day for 100 patients",
+        "timeseries",
+        "short",
+        [("100 * sum(cmvigil:raised:increase1d" + JOB + ") / sum(cmvigil_patients" + JOB + ")", "")],
+    ),
+    (
+        "What pharmacists did",
+        "timeseries",
+        "short",
+        [
+            (
+                'sum by (status) (increase(cmvigil_alert_changes_total{job=~"$job",'
+                'status=~"acknowledged|snoozed|overridden|reopened"}[$__rate_interval]))',
+                "{{status}}",
+            )
+        ],
+    ),
+    (
+        "From collection to recording (median)",
+        "timeseries",
+        "s",
+        [
+            (
+                "histogram_quantile(0.5, sum by (le) (rate(cmvigil_laboratory_lag_seconds_bucket"
+                + JOB
+                + "[$__rate_interval])))",
+                "median",
+            )
+        ],
+    ),
+]
+RULES: list[Panel] = [
+    (
+        "Raised in a day, by code",
+        "timeseries",
+        "short",
+        [("sum by (code) (cmvigil:raised:increase1d" + JOB + ")", "{{code}}")],
+    ),
+    (
+        "Against the two weeks before (1: as before)",
+        "timeseries",
+        "short",
+        [
+            (
+                "sum by (code) (cmvigil:raised:increase1d"
+                + JOB
+                + ") / (sum by (code) (increase(cmvigil_alert_changes_total"
+                '{job=~"$job",status="raised"}[14d] offset 1d)) / 14)',
+                "{{code}}",
+            )
+        ],
+    ),
+    (
+        "Taken back, by code",
+        "timeseries",
+        "short",
+        [
+            (
+                "sum by (code) (increase(cmvigil_alert_changes_total"
+                '{job=~"$job",status="retracted"}[$__rate_interval]))',
+                "{{code}}",
+            )
+        ],
+    ),
+    (
+        "Workers by ruleset",
+        "timeseries",
+        "short",
+        [("count by (ruleset) (cmvigil_build_info" + JOB + ")", "{{ruleset}}")],
+    ),
+    (
+        "Codes that no rule watches",
+        "timeseries",
+        "ops",
+        [
+            (
+                "topk(10, sum by (kind, code) (rate(cmvigil_unmapped_codes_total" + JOB + "[$__rate_interval])))",
+                "{{kind}} {{code}}",
+            )
+        ],
+    ),
+    (
+        "Size of a state when written (p99)",
+        "timeseries",
+        "bytes",
+        [
+            (
+                "histogram_quantile(0.99, sum by (le) (rate(cmvigil_state_bytes_bucket" + JOB + "[$__rate_interval])))",
+                "p99",
+            )
+        ],
+    ),
+]
+
+
+def dashboards() -> dict[str, Any]:
+    """The dashboards by name."""
+    return {
+        "duty": _dashboard("duty", "cmvigil: duty", DUTY),
+        "clinic": _dashboard("clinic", "cmvigil: clinic", CLINIC),
+        "rules": _dashboard("rules", "cmvigil: rules", RULES),
+    }
+
+
+def _dashboard(name: str, title: str, panels: list[Panel]) -> dict[str, Any]:
+    made, x, y, height = [], 0, 0, 0
+    for number, (heading, kind, unit, targets) in enumerate(panels, 1):
+        width, tall = (4, 4) if kind == "stat" else (12, 8)
+        if x + width > 24 or (height and tall != height):
+            x, y = 0, y + height
+        height = tall
+        made.append(
+            {
+                "id": number,
+                "title": heading,
+                "type": kind,
+                "datasource": SOURCE,
+                "gridPos": {"x": x, "y": y, "w": width, "h": tall},
+                "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+                "targets": [
+                    {"refId": chr(65 + i), "datasource": SOURCE, "expr": expression, "legendFormat": legend}
+                    for i, (expression, legend) in enumerate(targets)
+                ],
+            }
+        )
+        x += width
+    job = {
+        "name": "job",
+        "type": "query",
+        "datasource": SOURCE,
+        "query": "label_values(cmvigil_ready, job)",
+        "refresh": 2,
+        "multi": True,
+        "includeAll": True,
+        "current": {"text": "All", "value": "$__all"},
+    }
+    return {
+        "uid": f"cmvigil-{name}",
+        "title": title,
+        "schemaVersion": 39,
+        "editable": False,
+        "refresh": "30s",
+        "time": {"from": "now-24h", "to": "now"},
+        "timezone": "utc",
+        "tags": ["cmvigil"],
+        "templating": {"list": [job]},
+        "panels": made,
+    }
+
+
+if __name__ == "__main__":
+    for name, made in dashboards().items():
+        (HERE / "dashboards" / f"{name}.json").write_text(json.dumps(made, indent=2) + "\n")

@@ -1,0 +1,208 @@
+"""The alert rules on Prometheus's own evaluator: each fires on what it is for, and not a little short of it."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from streams.live.metrics import Meters
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = DEPLOY / "prometheus" / "cmvigil.rules.yml"
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's package prometheus)")
+
+W = '{job="cmvigil",instance="w1"'
+
+
+def slow(share, hours):
+    """Buckets of detection latency of which a share is slow, for some hours, 100 changes a minute."""
+    fast = 100 - round(100 * share)
+    return {
+        f'cmvigil_detection_latency_seconds_bucket{W},le="2.5"}}': f"0+{fast}x{60 * hours}",
+        f"cmvigil_detection_latency_seconds_count{W}}}": f"0+100x{60 * hours}",
+    }
+
+
+# alert, series that fire it, series that do not, when to look
+CASES = [
+    ("CmvigilWorkerDown", {f"up{W}}}": "1 0x10"}, {f"up{W}}}": "1x5 0x0 1x5"}, "5m"),
+    ("CmvigilNoWorker", {f"up{W}}}": "0x10"}, {f"up{W}}}": "1x10"}, "5m"),
+    (
+        "CmvigilBehind",
+        {f'cmvigil_consumer_lag_messages{W},topic="patients",partition="0"}}': "10001x20"},
+        {f'cmvigil_consumer_lag_messages{W},topic="patients",partition="0"}}': "10000x20"},
+        "15m",
+    ),
+    ("CmvigilDetectionBurnsFast", slow(0.15, 2), slow(0.14, 2), "2h"),
+    ("CmvigilDetectionBurnsSlowly", slow(0.07, 8), slow(0.06, 8), "8h"),
+    (
+        "CmvigilClockStalled",
+        {f'cmvigil_clock_age_seconds{W},partition="1"}}': "301x20"},
+        {f'cmvigil_clock_age_seconds{W},partition="1"}}': "300x20"},
+        "15m",
+    ),
+    (
+        "CmvigilOutboxGrows",
+        {f"cmvigil_outbox_age_seconds{W}}}": "31x9"},
+        {f"cmvigil_outbox_age_seconds{W}}}": "30x9"},
+        "5m",
+    ),
+    (
+        "CmvigilNotDurable",
+        {f"cmvigil_unacknowledged_age_seconds{W}}}": "61x9"},
+        {f"cmvigil_unacknowledged_age_seconds{W}}}": "60x9"},
+        "5m",
+    ),
+    ("CmvigilRecoveryStuck", {f"cmvigil_recovering{W}}}": "1x20"}, {f"cmvigil_recovering{W}}}": "1x5 0 1x14"}, "12m"),
+    (
+        "CmvigilRebalancesOften",
+        {f"cmvigil_rebalances_total{W}}}": "0+1x40"},
+        {f"cmvigil_rebalances_total{W}}}": "0+0.1x40"},
+        "35m",
+    ),
+    (
+        "CmvigilDeadLetters",
+        {f'cmvigil_dead_letters_total{W},reason="unit"}}': "0x10 1x90"},
+        {f'cmvigil_dead_letters_total{W},reason="unit"}}': "5x100"},
+        "60m",
+    ),
+    (
+        "CmvigilManyRefused",
+        {
+            f'cmvigil_events_total{W},outcome="rejected"}}': "0+2x60",
+            f'cmvigil_events_total{W},outcome="taken"}}': "0+98x60",
+        },
+        {
+            f'cmvigil_events_total{W},outcome="rejected"}}': "0+1x60",
+            f'cmvigil_events_total{W},outcome="taken"}}': "0+99x60",
+        },
+        "50m",
+    ),
+    (
+        "CmvigilNewUnmappedCodes",
+        {f'cmvigil_unmapped_codes_total{W},kind="lab",code="other"}}': "0+30x336 10170+90x96"},
+        {f'cmvigil_unmapped_codes_total{W},kind="lab",code="other"}}': "0+30x432"},
+        "9d",
+    ),
+    (
+        "CmvigilInputSilent",
+        {f'cmvigil_events_total{W},outcome="taken"}}': "7x80"},
+        {f'cmvigil_events_total{W},outcome="taken"}}': "0+1x80"},
+        "75m",
+    ),
+    (
+        "CmvigilRulesSilent",
+        {f'cmvigil_alert_changes_total{W},status="raised",code="aki"}}': "0+0.06x672 40x96"},
+        {f'cmvigil_alert_changes_total{W},status="raised",code="aki"}}': "0+0.06x768"},
+        "15d12h",
+    ),
+]
+
+
+def _interval(at):
+    """Days are looked at half an hour apart."""
+    return "30m" if "d" in at else "1m"
+
+
+def text():
+    return RULES.read_text()
+
+
+def alerts():
+    return re.findall(r"- alert: (\w+)", text())
+
+
+def test_every_alert_has_a_case_that_fires_it_and_one_that_does_not():
+    assert sorted(alerts()) == sorted(name for name, *_ in CASES)
+
+
+def test_every_alert_has_a_section_in_the_guide():
+    guide = (DEPLOY / "README.md").read_text()
+    for name in alerts():
+        assert f"deploy/README.md#{name.lower()}" in text()
+        assert f"### {name}\n" in guide
+
+
+@needs_promtool
+def test_the_rules_parse():
+    subprocess.run([PROMTOOL, "check", "rules", str(RULES)], check=True, capture_output=True)
+
+
+@needs_promtool
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "fires", "rests", "at"), CASES, ids=[name for name, *_ in CASES])
+def test_an_alert_fires_on_what_it_is_for_and_not_short_of_it(tmp_path, name, fires, rests, at):
+    tests = [
+        {
+            "name": f"{name} {'fires' if firing else 'rests'}",
+            "interval": _interval(at),
+            "input_series": [{"series": series, "values": values} for series, values in given.items()],
+            "promql_expr_test": [
+                {
+                    "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) > 0 or vector(0)',
+                    "eval_time": at,
+                    "exp_samples": [{"labels": "{}", "value": 1 if firing else 0}],
+                }
+            ],
+        }
+        for given, firing in ((fires, True), (rests, False))
+    ]
+    file = tmp_path / "test.yml"
+    file.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": _interval(at), "tests": tests}))
+    done = subprocess.run([PROMTOOL, "test", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def known():
+    names = set()
+    for metric in Meters().registry.collect():
+        names.add(metric.name)
+        names |= {f"{metric.name}_{end}" for end in ("total", "bucket", "count", "sum", "info")}
+    return names
+
+
+def test_every_metric_that_a_rule_names_is_one_of_the_program():
+    named = set(re.findall(r"\bcmvigil_\w+", text()))
+    assert named
+    assert named <= known()
+
+
+def panels():
+    for path in sorted((DEPLOY / "grafana" / "dashboards").glob("*.json")):
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel.get("targets", ()):
+                yield path.stem, panel["title"], target["expr"]
+
+
+def test_every_metric_that_a_dashboard_names_is_one_of_the_program_or_recorded():
+    recorded = set(re.findall(r"- record: (\S+)", text()))
+    found = list(panels())
+    assert found
+    for _, title, expression in found:
+        named = set(re.findall(r"\bcmvigil_\w+", expression))
+        assert named <= known(), title
+        assert set(re.findall(r"\bcmvigil:\S+?(?=[\s{}\[)]|$)", expression)) <= recorded, title
+
+
+@needs_promtool
+def test_every_expression_of_a_dashboard_parses(tmp_path):
+    rules = [
+        {"record": f"x:{number}", "expr": re.sub(r"\$__rate_interval|\$__range", "5m", one[2])}
+        for number, one in enumerate(panels())
+    ]
+    file = tmp_path / "rules.yml"
+    file.write_text(json.dumps({"groups": [{"name": "dashboards", "rules": rules}]}))
+    done = subprocess.run([PROMTOOL, "check", "rules", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_dashboards_are_what_the_code_makes(tmp_path):
+    import runpy
+
+    made = runpy.run_path(str(DEPLOY / "grafana" / "make.py"))["dashboards"]()
+    kept = {path.stem: json.loads(path.read_text()) for path in (DEPLOY / "grafana" / "dashboards").glob("*.json")}
+    assert made == kept
