@@ -1,5 +1,6 @@
 """The topics: what they are to be, made where they are missing, checked where they are there."""
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
@@ -11,6 +12,7 @@ from streams.live.settings import Settings, kafka_options
 
 INPUTS: Final = ("lab-results", "medication-administrations", "patients", "alert-actions")
 STATE: Final = "cmvigil-patient-state-changelog"
+SHOWN_WITHIN_SECONDS: Final = 10.0
 _HOUR_MS: Final = 3_600_000
 _FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _BY_ARRIVAL: Final = {"message.timestamp.type": "LogAppendTime"}
@@ -66,23 +68,28 @@ def create(settings: Settings) -> list[str]:
                 admin.create_topics(topics, timeout_ms=30_000)
         except TopicAlreadyExistsError:
             pass  # another made it meanwhile; `check` says whether it is right
+        # A broker answers before it shows what it has made.
+        until = time.monotonic() + SHOWN_WITHIN_SECONDS
+        while missing and any(_wrong(admin, missing)) and time.monotonic() < until:
+            time.sleep(0.1)
         return [one.name for one in missing]
 
 
 def check(settings: Settings) -> list[str]:
     """What is not as it is to be, each with what to do; empty where all is right. Raises TopicsError."""
     with _admin(settings) as admin:
-        wanted = layout(settings)
-        there = set(admin.list_topics())
-        found = [f"topic {one.name}: missing; run `cmvigil topics`" for one in wanted if one.name not in there]
-        present = [one for one in wanted if one.name in there]
-        if not present:
-            return found
+        return list(_wrong(admin, layout(settings)))
+
+
+def _wrong(admin: Any, wanted: list[TopicLayout]) -> Iterator[str]:
+    there = set(admin.list_topics())
+    present = [one for one in wanted if one.name in there]
+    yield from (f"topic {one.name}: missing; run `cmvigil topics`" for one in wanted if one.name not in there)
+    if present:
         partitions = {one["name"]: len(one["partitions"]) for one in admin.describe_topics([t.name for t in present])}
         configs = _configs(admin, [one.name for one in present])
         for one in present:
-            found += _differences(one, partitions.get(one.name, 0), configs.get(one.name, {}))
-        return found
+            yield from _differences(one, partitions.get(one.name, 0), configs.get(one.name, {}))
 
 
 def _differences(one: TopicLayout, partitions: int, configs: Mapping[str, str]) -> Iterator[str]:

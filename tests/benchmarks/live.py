@@ -37,7 +37,7 @@ async def main(bootstrap, prefix, count, changelog):
                 event = decode(one.value)
                 states[one.key] = states.get(one.key, 0) + 1
                 if changelog:
-                    await producer.send(prefix + "cmvigil-patient-state-changelog", b"%d" % states[one.key],
+                    await producer.send(prefix + "dead-letters", b"%d" % states[one.key],
                         key=b"bench" + one.key, partition=tp.partition)
                 seen += 1
     await producer.stop(); await consumer.stop()

@@ -96,7 +96,7 @@ CASES = [
     ),
     (
         "CmvigilRulesSilent",
-        {f'cmvigil_alert_changes_total{W},status="raised",code="aki"}}': "0+0.06x672 40x96"},
+        {f'cmvigil_alert_changes_total{W},status="raised",code="aki"}}': "0+0.06x672 40.32x96"},
         {f'cmvigil_alert_changes_total{W},status="raised",code="aki"}}': "0+0.06x768"},
         "15d12h",
     ),
