@@ -30,7 +30,10 @@ from streams.live.topics import INPUTS
 TABLE: Final = "patient-state"
 LINGER_SECONDS: Final = 0.02
 """How long states wait for more to come before they are written."""
-MOST_UNWRITTEN: Final = 2_000
+BUSY: Final = 50
+"""Messages in one linger that tell a backlog: then states wait longer, and one write serves more messages."""
+BUSY_LINGER_SECONDS: Final = 0.5
+MOST_UNWRITTEN: Final = 8_000
 MOST_IN_FLIGHT: Final = 4_000
 _EVENTS_BETWEEN_BREATHS: Final = 200
 
@@ -250,7 +253,10 @@ class Monitor:
         """Writes the states that have changed, a little after the first of them has."""
         while not self.app.should_stop:
             await self._wake.wait()
+            until = time.monotonic() + BUSY_LINGER_SECONDS
             await asyncio.sleep(LINGER_SECONDS)
+            while BUSY < len(self.acks) < MOST_UNWRITTEN and time.monotonic() < until:
+                await asyncio.sleep(LINGER_SECONDS)
             self._wake.clear()
             await self.flush()
             self._room.set()

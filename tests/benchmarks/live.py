@@ -140,7 +140,7 @@ def latency(settings, folder, rate, seconds):
                     },
                 )
             else:
-                value = 4.0 + (number // 200 % 2) * 3
+                value = 4.0 - (number // 200 % 2) * 1.5
                 topic, event = (
                     "lab-results",
                     {
