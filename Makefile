@@ -63,14 +63,23 @@ test: .venv/dev promtool ## Everything: what `check` runs, the slow and the live
 bench: .venv/dev ## Speed and memory, as ratios measured in one run
 	$(BIN)/python -m tests.benchmarks
 
-deep: .venv/dev ## Long searches: the two evaluators held against each other over many more random histories
-	CMVIGIL_HISTORIES=2000 $(BIN)/pytest -q tests/differential tests/properties -n 2
+.venv/deep: .venv/dev requirements/deep.txt
+	$(call install,requirements/deep.txt)
+
+# CMVIGIL_HISTORIES, CMVIGIL_MUTANTS (a number, or `all`) and CMVIGIL_FUZZ_SECONDS are its budget (docs/deep.md).
+deep: .venv/deep ## Long searches: random histories and the slow tests, mutants of the rules, fuzzed readers (an hour)
+	CMVIGIL_HISTORIES=$${CMVIGIL_HISTORIES:-2000} $(BIN)/pytest -q tests/differential tests/properties -n 2
+	$(BIN)/pytest -q -n 2 -m "slow and not live" --ignore=tests/differential --ignore=tests/properties
+	$(BIN)/python -m tests.deep.mutants
+	for reader in native fhir log; do $(BIN)/python -m tests.deep.fuzz_readers $$reader; done
 
 lock: ## Pin every requirement anew, with hashes (needs uv)
 	$(UV) pip compile -q --universal --generate-hashes --no-header --extra meds --extra zstd \
 		-o requirements/run.txt pyproject.toml requirements/build.in
 	$(UV) pip compile -q --universal --generate-hashes --no-header --all-extras \
 		-o requirements/dev.txt pyproject.toml requirements/build.in
+	$(UV) pip compile -q --universal --generate-hashes --no-header -c requirements/dev.txt \
+		-o requirements/deep.txt requirements/deep.in
 
 clean: ## Take away what was made
 	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -123,6 +123,8 @@ _LABELS: Final = {
 }
 _GIVEN: Final = frozenset(("completed", "in-progress", "stopped"))
 _TIMES_KEPT: Final = 100_000
+_LARGEST: Final = 1e100
+"""A number that arithmetic can bear: JSON allows 1e308, which millionths cannot hold."""
 
 
 class Gate:
@@ -218,6 +220,8 @@ class Gate:
                 unit = self._unit(event.unit, analyte)
             if value < 0 and unit not in analyte.logs:
                 raise Rejected("value: negative")
+            if not -_LARGEST < value < _LARGEST:
+                raise Rejected("value: number out of range")
             canon = round(value * MILLION) * analyte.scale[unit]
             mark = EQUAL if event.comparator is None else _MARKS[event.comparator]
             if canon == 0 and analyte.qualitative and mark == EQUAL and unit not in analyte.logs:
@@ -312,6 +316,8 @@ class Gate:
             return None, -1
         if dose < 0:
             raise Rejected("dose: negative")
+        if dose >= _LARGEST:
+            raise Rejected("dose: number out of range")
         unit = -1
         if drug is not None:
             if event.unit is None:

@@ -18,6 +18,9 @@ _LOOK: Final = 1 << 16
 _PATIENCE: Final = 16
 """How often in a row a document may be looked for that never ends, before lines are taken as lines."""
 _NEXT: Final = re.compile(rb"(?m)^[{\[]")
+_SPACE: Final = re.compile(rb"[ \t\r\n]*")
+_LINE: Final = re.compile(rb"[^ \t\r\n][^\n]*")
+"""A line that is not blank, from its first character on."""
 _TOKEN: Final = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|["{}\[\]]')
 _json: Final = msgspec.json.Decoder(msgspec.Raw)
 
@@ -35,8 +38,8 @@ def split_documents(block: Block, more: Iterator[Piece]) -> Iterator[Piece]:
 def _split(block: Block, more: Iterator[Piece], behind: list[Piece]) -> Iterator[Piece]:
     """`behind` takes a piece that no document can reach over; it comes after all others."""
     patience = _PATIENCE
-    while block.data.strip(_BLANK):
-        block = _enough(block, more, behind)
+    block = _enough(block, more, behind)
+    while _LINE.search(block.data):
         start = _beginning(block.data) if patience else -1
         if start < 0:
             yield block
@@ -46,7 +49,9 @@ def _split(block: Block, more: Iterator[Piece], behind: list[Piece]) -> Iterator
         document, rest = _document(_after(block, start), iter(()) if behind else more, behind)
         if document is not None:
             yield document
-            block = rest
+            # What follows a document of this block was looked at with the block.
+            within = start + len(document.data) + len(rest.data) == len(block.data)
+            block = rest if within else _enough(rest, more, behind)
             continue
         patience -= 1
         again = _NEXT.search(rest.data, 1)
@@ -64,7 +69,8 @@ def documents_on(line: bytes) -> list[bytes]:
         if end < 0 or not is_json(line[start:end]):
             return []
         found.append(line[start:end])
-        start = end + len(line[end:]) - len(line[end:].lstrip(_BLANK))
+        space = _SPACE.match(line, end)
+        start = space.end() if space is not None else end
     return found
 
 
@@ -106,18 +112,20 @@ def _beginning(data: bytes) -> int:
         end = data.find(b"\n", start)
         end = len(data) if end < 0 else end
         line = data[start:end].strip(_BLANK)
-        if line[:1] in (b"{", b"[") and not is_json(line) and _goes_on(data[end : end + _LOOK]):
+        if line[:1] in (b"{", b"[") and not is_json(line) and _goes_on(data, end):
             return start
         start = end + 1
     return -1
 
 
-def _goes_on(data: bytes) -> bool:
-    """Whether what follows a line may be the rest of it: a line that is itself an event follows a broken line.
+def _goes_on(data: bytes, end: int) -> bool:
+    """Whether what follows a line, from its end on, may be the rest of it: a line that is itself an event follows a
+    broken line.
 
     But the one event of an array printed over lines has the array's end after it.
     """
-    first, second = ([line for raw in data.split(b"\n", 8) if (line := raw.strip(_BLANK))] + [b"", b""])[:2]
+    lines = _LINE.finditer(data, end, end + _LOOK)
+    first, second = (line[0].rstrip(_BLANK) if line else b"" for line in (next(lines, None), next(lines, None)))
     return bool(first) and (not (first[:1] == b"{" and is_json(first)) or second[:1] in (b"]", b","))
 
 

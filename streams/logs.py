@@ -13,6 +13,8 @@ BLOCK: Final = 1 << 20
 LINE_LIMIT: Final = 64 << 20
 """A longer line is no event: it is rejected without being held in memory."""
 _KEPT: Final = 64 << 10
+_SIP: Final = 1 << 10
+"""Bytes of zstd unpacked at once: where every four of them stand for 128 KiB, 32 MiB come out."""
 _MARK: Final = b"\xef\xbb\xbf"
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
@@ -122,7 +124,7 @@ class _Zstd(io.RawIOBase):
         self._stream = stream
         self._new = decompressor.decompressobj
         self._frame: Any = None
-        self._ready = b""
+        self._ready = memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -134,7 +136,7 @@ class _Zstd(io.RawIOBase):
                 packed = self._frame.unused_data
                 self._frame = None
             if not packed:
-                packed = self._stream.read(BLOCK)
+                packed = self._stream.read(_SIP)
             if not packed:
                 if self._frame is not None:
                     raise EOFError
@@ -142,7 +144,7 @@ class _Zstd(io.RawIOBase):
             if self._frame is None:
                 self._frame = self._new()
             try:
-                self._ready = self._frame.decompress(packed)
+                self._ready = memoryview(self._frame.decompress(packed))
             except Exception as error:
                 raise EOFError from error
         count = min(len(buffer), len(self._ready))

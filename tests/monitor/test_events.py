@@ -140,6 +140,16 @@ def test_no_infinite_and_no_negative_values():
     assert bytes_reason(json.dumps(LAB | {"value": float("nan")}).encode())
 
 
+@pytest.mark.parametrize("size", [1e100, 1e305, 1.79e308])
+def test_numbers_beyond_what_arithmetic_can_bear(size):
+    assert reason(LAB | {"value": size}) == "value: number out of range"
+    assert reason(lab("cmv", -size, D, "{Log_IU}/mL")) == "value: number out of range"
+    assert reason(DOSE | {"dose": size}) == "dose: number out of range"
+    assert reason(DOSE | {"dose": size, "drug": "paracetamol"}) == "dose: number out of range"
+    assert reason(LAB | {"value": 9e99}) is None
+    assert reason(DOSE | {"dose": 9e99}) is None
+
+
 def test_log_units_may_be_negative():
     assert reason(lab("cmv", -1.0, D, "{Log_IU}/mL", code="100676-6")) is None
     assert reason(lab("cmv", -1.0, D)) == "value: negative"
