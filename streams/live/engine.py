@@ -38,6 +38,7 @@ SCANNED_AT_ONCE: Final = 200
 
 _TOMBSTONE: Final = b"T"
 _CLOSED: Final = frozenset(("resolved", "retracted"))
+_ACTED: Final = frozenset(("acknowledged", "snoozed", "overridden"))
 
 
 class Refused(NamedTuple):
@@ -85,6 +86,8 @@ class _Live(msgspec.Struct, gc=False, eq=False):
     sends: list[bytes]
     announced: int
     tombstones: dict[str, Time]
+    unjudged: set[tuple[str, str]] = set()
+    """What was counted as unjudged since it woke."""
 
 
 class _Part(msgspec.Struct):
@@ -300,6 +303,8 @@ class Engine:
             alert = change.alert
             live.sends.append(_encode(alert))
             self._meters.changes.labels(alert.code, alert.status, alert.severity).inc()
+            if alert.status in _ACTED:
+                self._meters.acted.labels(alert.severity).observe(max(0, change.emitted - change.onset) / 1e6)
             if alert.state in _CLOSED:
                 at = live.tombstones[alert.alert_id] = change.emitted + TOMBSTONE_AFTER
                 heappush(part.tombstones, (at, key, alert.alert_id))
@@ -361,6 +366,7 @@ class Engine:
         state = self._states[key] = dump(p)
         self._meters.state_bytes.observe(len(state))
         self._count_open(live, key)
+        self._count_unjudged(live)
         sends = live.sends[live.announced :]
         live.announced = len(live.sends)
         return Packed(state, sends)
@@ -393,6 +399,12 @@ class Engine:
 
     def __len__(self) -> int:
         return len(self._states)
+
+    def _count_unjudged(self, live: _Live) -> None:
+        for one in live.patient.unjudged():
+            if one not in live.unjudged:
+                live.unjudged.add(one)
+                self._meters.unjudged.labels(*one).inc()
 
     def _count_open(self, live: _Live, key: bytes) -> None:
         now: Counter[tuple[str, str]] = Counter()

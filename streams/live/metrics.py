@@ -55,6 +55,16 @@ class Meters:
             ["partition"],
             registry=r,
         )
+        self.acted = Histogram(
+            "cmvigil_onset_to_action_seconds",
+            "From an alert's onset to what a pharmacist did about it.",
+            ["severity"],
+            buckets=_LAG,
+            registry=r,
+        )
+        self.unjudged = Counter(
+            "cmvigil_unjudged", "Verdicts that could not be given for want of data.", ["code", "reason"], registry=r
+        )
         self.state_bytes = Histogram(
             "cmvigil_state_bytes", "Size of a patient's state when written.", buckets=_BYTES, registry=r
         )

@@ -255,7 +255,7 @@ class Monitor:
             await self._wake.wait()
             until = time.monotonic() + BUSY_LINGER_SECONDS
             await asyncio.sleep(LINGER_SECONDS)
-            while BUSY < len(self.acks) < MOST_UNWRITTEN and time.monotonic() < until:
+            while BUSY < len(self.acks) < MOST_UNWRITTEN and time.monotonic() < until:  # noqa: ASYNC110 - a linger
                 await asyncio.sleep(LINGER_SECONDS)
             self._wake.clear()
             await self.flush()

@@ -122,6 +122,7 @@ def main():
         for name, data, limit in (
             ("hospital mix, 1,000,000 events", lambda: logs.hospital_log(1_000_000 // part, 50_000 // part), "8"),
             ("every patient treated", lambda: logs.treated_log(600 // part, 28), "goal 40, at most 50"),
+            ("simulated cohort, every patient treated", lambda: cohort(400 // part), "60"),
         ):
             path = Path(folder) / "log.ndjson"
             path.write_bytes(data())
@@ -138,6 +139,12 @@ def main():
     print(
         f"{patients:,} untreated patients, ten results each: {float(child(MEMORY, patients)[2]):,.0f} MB (limit 1 GB)"
     )
+
+
+def cohort(patients):
+    """The log of `cmvigil simulate`: jitter, co-medication, corrections, repeats and late results."""
+    command = [str(Path(sys.executable).parent / "cmvigil"), "simulate", "--days", "60", "--seed", "3"]
+    return subprocess.run([*command, "--patients", str(patients)], check=True, capture_output=True).stdout
 
 
 def first_alert(path):

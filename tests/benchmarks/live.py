@@ -76,7 +76,7 @@ async def _nothing():
     if not count:
         await asyncio.sleep(6)
         os._exit(0)
-sys.argv = ["faust", "worker", "-l", "warning", "--without-web"]
+sys.argv = ["faust", "worker", "-l", "warn", "--without-web"]
 app.main()
 """
 
