@@ -44,6 +44,8 @@ TARGETS = sorted(
     ]
 )
 TESTS = ("tests/monitor", "tests/golden", "tests/differential/test_agreement.py")
+TEXTS = "tests/golden/test_texts.py"
+"""Every word of every alert; slow, so it is asked only about what the other tests let live."""
 PYTEST = ("-q", "-x", "-p", "no:cacheprovider", "-p", "tests.deep.watch", "-m", "not slow and not live")
 MEMORY = 4 << 30
 GRACE = 20
@@ -166,24 +168,29 @@ def fate(mutant: Mutant, watched: Watched, folder: Path) -> str:
     limit = GRACE + 5 * sum(watched.seconds.get(test, 0) for test in tests)
     target = folder / mutant.path
     target.write_text(mutant.text)
-    # Without bytecode of its own: two mutants of one size within a second would be taken for each other.
-    env = os.environ | {"CMVIGIL_CHOSEN": str(chosen), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *PYTEST, *files],
-            cwd=folder,
-            env=env,
-            timeout=limit,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=False,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
-        )
+        passed = _pass([*PYTEST, *files], folder, limit, {"CMVIGIL_CHOSEN": str(chosen)})
+        passed = passed and _pass([*PYTEST[:-2], TEXTS], folder, 30 * GRACE, {})
     except subprocess.TimeoutExpired:
         return "timeout"
     finally:
         shutil.copy2(ROOT / mutant.path, target)
-    return "killed" if done.returncode else "survived"
+    return "survived" if passed else "killed"
+
+
+def _pass(arguments: list[str], folder: Path, limit: float, more: dict[str, str]) -> bool:
+    """Without bytecode of its own: two mutants of one size within a second would be taken for each other."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments],
+        cwd=folder,
+        env=os.environ | more | {"PYTHONDONTWRITEBYTECODE": "1"},
+        timeout=limit,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
+    )
+    return done.returncode == 0
 
 
 def run(mutants: list[Mutant], watched: Watched, folders: list[Path]) -> Iterator[tuple[Mutant, str]]:

@@ -81,6 +81,13 @@ def test_trap_35_a_hand_over_is_no_cotherapy(drug, amount, code):
     assert severity([*WHO, *before, *after, back], code, 6 * D) == "critical"
 
 
+@pytest.mark.parametrize(("outer", "expected"), [(24 * H, None), (24 * H + US, "critical")])
+def test_trap_35_doses_interleaved_within_a_day_are_a_hand_over(outer, expected):
+    code = "duplicate-ganciclovir"
+    doses = [dose("ganciclovir", 350, ZERO), dose("valganciclovir", 900, 12 * H), dose("ganciclovir", 350, outer)]
+    assert severity([*WHO, *doses], code) == expected
+
+
 def test_trap_38_a_rise_in_the_first_two_weeks_is_no_failure():
     codes = ("refractory-cmv", "probable-refractory-cmv", "slow-viral-response", "viral-rebound")
     hump = [load(5000, 0), load(10_000, 5), load(300_000, 8)]
@@ -94,6 +101,13 @@ def test_trap_39_one_blip_is_no_rebound():
     assert severity([*clear, load(990, 30)], "viral-rebound", 31 * D) is None
     assert not said(alerts([*clear, *toggling], 40 * D), "viral-rebound")
     assert severity([*clear, load(60, 30), load(60, 33)], "viral-rebound", 34 * D) == "warning"
+
+
+def test_trap_39_one_load_above_the_nadir_is_no_rebound():
+    falling = [*treated(60), load(90_000, 0), load(9000, 8), load(2000, 15), load(2500, 22)]
+    assert severity([*falling, load(9000, 29)], "viral-rebound", 30 * D) is None
+    assert severity([*falling, load(9000, 29), load(3000, 32)], "viral-rebound", 33 * D) is None
+    assert severity([*falling, load(9000, 29), load(9000, 32)], "viral-rebound", 33 * D) == "warning"
 
 
 @pytest.mark.parametrize("other", [{"code": "100675-8"}, {"unit": "{copies}/mL"}])

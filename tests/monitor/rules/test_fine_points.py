@@ -1,0 +1,73 @@
+"""Fine points of several rules that only a mutant of the code had shown to be untested (docs/deep.md)."""
+
+import pytest
+
+from tests.monitor.case import US, ZERO, D, H, alerts, dose, every, lab, patient, run, severity
+
+FIRST = 10 * D
+WHO = [patient(), lab("weight", 70, ZERO)]
+
+
+def treated(days, **more):
+    labs = [lab("creatinine", 0.9, at) for at in every(5 * D, ZERO, days * D)]
+    doses = [dose("ganciclovir", 350, at, indication="treatment", **more) for at in every(12 * H, ZERO, days * D)]
+    return [*WHO, *labs, *doses]
+
+
+def load(value, day, **more):
+    return lab("cmv", value, day * D, **more)
+
+
+# 140 - 50 years, 70 kg: 87.5 mL/min at 1.0 mg/dL.
+@pytest.mark.parametrize(("gap", "expected"), [(40 * H, "warning"), (40 * H + US, None)])
+def test_of_a_row_for_every_48_h_two_doses_within_40_h_are_too_many(gap, expected):
+    labs = [lab("creatinine", 6.25, at) for at in (9 * D, 12 * D)]
+    doses = [dose("valganciclovir", 450, FIRST + at, indication="treatment") for at in (ZERO, gap)]
+    assert severity([*WHO, *labs, *doses], "dose-above-renal-band") == expected
+
+
+@pytest.mark.parametrize(("per_kg", "expected"), [(900 / 70, "critical"), (450 / 70, None)])
+def test_a_dose_by_weight_of_a_drug_dosed_by_mass_is_that_mass(per_kg, expected):
+    doses = [dose("valganciclovir", per_kg, at, "mg/kg", indication="treatment") for at in every(12 * H, FIRST, 12 * D)]
+    events = [*WHO, lab("creatinine", 2.0, 9 * D), *doses]
+    assert severity(events, "dose-above-renal-band") == expected
+
+
+def test_an_injury_that_a_drug_mimics_stays_until_the_baseline_is_near():
+    mimic = dose("trimethoprim", 160, FIRST, route="oral")
+    results = [lab("creatinine", value, at) for value, at in ((1.0, ZERO), (1.0, 10 * D), (1.3, 11 * D))]
+    events = [patient(), *results, dose("foscarnet", 350, FIRST), mimic]
+    assert severity(events, "aki") == "info"
+    # No stage any more: 0.05 above the lowest of 48 h, and 1.35 times the baseline.
+    assert severity([*events, lab("creatinine", 1.35, 14 * D)], "aki") == "info"
+    assert severity([*events, lab("creatinine", 1.25, 14 * D)], "aki") is None
+
+
+def test_a_creatinine_known_late_makes_a_reduction_due_at_a_dose_already_given():
+    events = [*WHO, lab("creatinine", 1.0, ZERO), *(dose("cidofovir", 350, at) for at in (FIRST, FIRST + 7 * D))]
+    late = lab("creatinine", 1.3, FIRST + 6 * D, recorded_at=FIRST + 7 * D + 2 * H)
+    assert severity(events, "cidofovir-dose") is None
+    assert severity([*events, late], "cidofovir-dose") == "warning"
+
+
+def test_a_clearance_that_cannot_be_known_is_said_of_cidofovir():
+    p = run([patient(), lab("creatinine", 1.0, 9 * D), dose("cidofovir", 5, FIRST, "mg/kg")])
+    assert ("cidofovir-contraindicated", "clearance: no body weight within 90 d") in p.unjudged()
+
+
+@pytest.mark.parametrize(("last", "noted"), [(load(500, 20), True), (load(35, 20, comparator="<"), False)])
+def test_the_want_of_a_peak_is_said_of_a_number_alone(last, noted):
+    p = run([*treated(25), last])
+    assert any("no load of the series from day -3 to 7" in reason for _, reason in p.unjudged()) == noted
+
+
+def test_the_want_of_a_peak_is_said_on_therapy_alone():
+    p = run([*treated(25), load(500, 60)])
+    assert not any("no load of the series from day -3 to 7" in reason for _, reason in p.unjudged())
+
+
+def test_a_rebound_after_clearance_shows_both_loads():
+    clear = [load(90_000, 0), load(35, 16, comparator="<"), load(35, 23, comparator="<")]
+    changes = alerts([*treated(40), *clear, load(60, 30), load(70, 33)], 34 * D)
+    (raised,) = [one for one in changes if one.code == "viral-rebound"]
+    assert {one.text.split()[2] for one in raised.evidence} >= {"60", "70"}
