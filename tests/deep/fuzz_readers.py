@@ -16,7 +16,7 @@ with atheris.instrument_imports(include=["monitor", "streams"]):
 ROOT = Path(__file__).parents[1] / ".cache" / "fuzz"
 MEMORY = 2048
 """Megabytes of memory that no input may make the reader exceed."""
-LONGEST = {"native": 4096, "fhir": 16384, "log": 65536}
+LONGEST = {"native": 4096, "fhir": 16384, "log": 4096}
 """Bytes of an input."""
 
 

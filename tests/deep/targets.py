@@ -9,15 +9,17 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 import zstandard
 
 from monitor.events import Gate, Rejected, decoder, reason_of
 from monitor.types import Act, Dose, Lab, Person
+from streams import logs
 from streams.decoding import decode_block
 from streams.fhir import Found, Refused, read_resource
 from streams.logs import UnusableInput
@@ -28,6 +30,7 @@ from tests.streams import fhir_documents
 
 ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 HUGE = 1 << 400
+SMALL = {"BLOCK": 128, "LINE_LIMIT": 512, "_SIP": 16}
 _SHARED_MEMORY = Path("/dev/shm")
 _log = Path(tempfile.mkdtemp(dir=_SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None)) / f"{os.getpid()}.log"
 
@@ -71,11 +74,19 @@ def fhir(data: bytes) -> None:
 
 
 def log(data: bytes) -> None:
-    """A log as a file, plain or packed, to its end: every line is counted, or the whole of it is unusable."""
+    """A log as a file, plain or packed, to its end, or the whole of it is unusable.
+
+    Once as it is read, and once in small blocks, so that events and lines too long lie across them.
+    """
     _log.write_bytes(data)
-    with Rejects(_log.with_suffix(".rejects")) as rejects, suppress(UnusableInput):
-        read = read_log(case.plan(), [str(_log)], rejects)
-        assert read.events >= sum(map(len, read.facts.values()))
+    for sizes in ({}, SMALL):
+        with (
+            patch.multiple(logs, **sizes) if sizes else nullcontext(),
+            Rejects(_log.with_suffix(".rejects")) as rejects,
+            suppress(UnusableInput),
+        ):
+            read = read_log(case.plan(), [str(_log)], rejects)
+            assert read.events >= sum(map(len, read.facts.values()))
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {"native": native, "fhir": fhir, "log": log}
