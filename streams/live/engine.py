@@ -32,6 +32,8 @@ AHEAD: Final = 24 * HOUR
 """A recording further ahead of the wall clock is refused."""
 TOMBSTONE_AFTER: Final = 30 * DAY
 """How long a closed alert stays in the compacted topic."""
+UNCHARTED: Final = b'"uncharted":true'
+"""Stands in an administration from a source that charts no amounts (MEDS): without a dose it counts as given."""
 CACHED: Final = 20_000
 SCANNED_AT_ONCE: Final = 200
 """Recovered patients looked at in one tick: a change of ruleset is spread out."""
@@ -130,6 +132,8 @@ class Engine:
         self._codes = codes
         self._states = states
         self._inputs = frozenset(inputs)
+        self._taken = {topic: meters.events.labels(topic, "taken") for topic in self._inputs}
+        self._unwatched = {topic: meters.events.labels(topic, "unwatched") for topic in self._inputs}
         self._mode = mode
         self._wall = wall
         self._meters = meters
@@ -202,16 +206,16 @@ class Engine:
         part = self._parts[partition]
         for event, data in self._events(topic, value, refused):
             try:
-                fact = self._admit(event, key)
+                fact = self._admit(event, key, uncharted=UNCHARTED in data)
             except Rejected as error:
                 refused.append(Refused(str(error), data))
                 continue
             recorded = self._gate.times.get(event.recorded_at, ALWAYS)
             part.seen[topic] = max(part.seen.get(topic, ALWAYS), recorded)
             if fact is None:
-                self._meters.events.labels(topic, "unwatched").inc()
+                self._unwatched[topic].inc()
             else:
-                self._meters.events.labels(topic, "taken").inc()
+                self._taken[topic].inc()
                 if isinstance(fact, Lab | Dose) and fact.at > ALWAYS:
                     self._meters.laboratory_lag.observe(max(0, recorded - fact.at) / 1e6)
                 facts.append(fact)
@@ -235,17 +239,20 @@ class Engine:
             refused.append(Refused(reason, bytes(data)))
 
         def passed(_what: str) -> None:
-            self._meters.events.labels(topic, "unwatched").inc()
+            self._unwatched[topic].inc()
 
         found = decode_document(value, 1, self.plan, reject, passed, self._codes)
         return [(one.event, bytes(one.data)) for one in found]
 
-    def _admit(self, event: Event, key: bytes | None) -> Fact | None:
+    def _admit(self, event: Event, key: bytes | None, *, uncharted: bool) -> Fact | None:
         if key is None or event.patient_id.encode() != key:
             raise Rejected("key: is not the patient_id")
         if key.startswith(b"\x00"):
             raise Rejected("patient_id: begins with a control character")
-        fact = self._gate.admit(self._codes.translate(event))
+        if uncharted and isinstance(event, AdministrationEvent):
+            fact: Fact | None = self._gate.admit_uncharted(event)
+        else:
+            fact = self._gate.admit(self._codes.translate(event))
         recorded = self._gate.times.get(event.recorded_at)
         if recorded is not None and recorded > self._wall() + AHEAD:
             raise Rejected("recorded_at: more than 24 h ahead of the clock")

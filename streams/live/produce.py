@@ -19,6 +19,7 @@ from monitor.plan import Plan
 from monitor.times import ALWAYS, SECOND, Time, TimeError, iso, parse_time
 from streams.codes import Codes
 from streams.documents import split_documents
+from streams.live.engine import UNCHARTED
 from streams.live.settings import Settings, kafka_options
 from streams.live.topics import INPUTS, TopicsError
 from streams.logs import Block, LongLine, read_pieces
@@ -96,7 +97,7 @@ def _events(plan: Plan, sources: Iterable[str], codes: Codes, rejects: Rejects) 
                 if row.event is None:
                     rejects.add(source, row.number, None, row.fault, row.data)
                 else:
-                    yield row.event, _encode(row.event)
+                    yield row.event, _of_meds(row.event)
             continue
 
         def reject(line: int | None, entry: int | None, reason: str, data: bytes, source: str = source) -> None:
@@ -114,6 +115,12 @@ def _events(plan: Plan, sources: Iterable[str], codes: Codes, rejects: Rejects) 
                 for one in located(part, plan, codes, reject, lambda _what: None):
                     native = b'"resourceType"' not in one.data
                     yield one.event, bytes(one.data) if native and one.entry is None else _encode(one.event)
+
+
+def _of_meds(event: Event) -> bytes:
+    data = _encode(event)
+    uncharted = isinstance(event, AdministrationEvent) and event.dose is None
+    return data[:-1] + b"," + UNCHARTED + b"}" if uncharted else data
 
 
 def _recorded(event: Event) -> Time:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
 
-from streams.codes import NO_CODES
+from streams.codes import read_codes
 from streams.knowledge_files import read_plan
 from streams.live.produce import produce, read_messages
 from streams.live.settings import load_settings
@@ -22,9 +22,9 @@ from streams.live.topics import check, create
 from streams.rejects import Rejects
 from tests.live.broker import free_port
 
+CMVIGIL = str(Path(sys.executable).parent / "cmvigil")
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "seeds" / "logs" / "sample.ndjson.gz"
-PLAN = read_plan([])
 
 
 def settings_for(broker, prefix, **more):
@@ -37,8 +37,9 @@ def settings_for(broker, prefix, **more):
 
 def send(settings, *logs, folder, **more):
     """Sends logs as `cmvigil produce` does."""
-    rejects = Rejects(None)
-    messages = read_messages(PLAN, [str(log) for log in logs], NO_CODES, rejects, folder)
+    plan = read_plan(list(settings.knowledge))
+    codes = read_codes(settings.codes, plan)
+    messages = read_messages(plan, [str(log) for log in logs], codes, Rejects(None), folder)
     done = produce(settings, messages, marker_seconds=more.pop("marker_seconds", 3600), **more)
     assert not done.failed
     return done
@@ -55,7 +56,7 @@ class Worker:
         if settings.sasl_password is not None:
             given["sasl_password"] = settings.password()
         variables = {f"CMVIGIL_{name.upper()}": _text(value) for name, value in given.items()}
-        command = [sys.executable, "-m", "tests.live.killed", kill or "-"] if kill else [_cmvigil(), "worker"]
+        command = [sys.executable, "-m", "tests.live.killed", kill or "-"] if kill else [CMVIGIL, "worker"]
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CMVIGIL_")}
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
@@ -108,11 +109,9 @@ def workers(settings, folder, count=1, **more):
 
 
 def _text(value):
+    if isinstance(value, list):
+        return os.pathsep.join(value)
     return json.dumps(value) if isinstance(value, bool) else str(value)
-
-
-def _cmvigil():
-    return str(Path(sys.executable).parent / "cmvigil")
 
 
 def records(settings, name):
@@ -131,8 +130,8 @@ def records(settings, name):
     return found
 
 
-def replayed(*logs, until=None):
-    command = [_cmvigil(), "replay", "--json", *map(str, logs), *(["--until", until] if until else [])]
+def replayed(*logs, until=None, words=()):
+    command = [CMVIGIL, "replay", "--json", *map(str, logs), *(["--until", until] if until else []), *map(str, words)]
     return subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout.splitlines()
 
 

@@ -2,11 +2,24 @@
 
 import gzip
 import random
+import subprocess
 
 import pytest
 
-from tests.live.driver import SAMPLE, assert_equal, records, replayed, send, settings_for, settled, workers
+from tests.live.driver import (
+    CMVIGIL,
+    ROOT,
+    SAMPLE,
+    assert_equal,
+    records,
+    replayed,
+    send,
+    settings_for,
+    settled,
+    workers,
+)
 
+MIMIC = ROOT.parent / "shared" / "data" / "mimic-iv-demo-meds" / "mimic_iv_demo_meds_events.parquet"
 pytestmark = pytest.mark.live
 
 
@@ -55,3 +68,25 @@ def test_lines_in_any_order_say_the_same(broker, prefix, tmp_path):
     send(settings, shuffled, folder=tmp_path)
     with workers(settings, tmp_path) as running:
         assert_equal(settings, replayed(SAMPLE), running=running)
+
+
+def test_a_simulated_cohort_whose_events_are_late_doubled_and_corrected(broker, prefix, tmp_path):
+    log = tmp_path / "cohort.ndjson"
+    command = [CMVIGIL, "simulate", "--patients", "60", "--days", "45", "--seed", "11"]
+    log.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+    settings = settings_for(broker, prefix)
+    send(settings, log, folder=tmp_path, marker_seconds=24 * 3600)
+    with workers(settings, tmp_path) as running:
+        assert_equal(settings, replayed(log), 240, running)
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not MIMIC.exists(), reason="the MIMIC-IV demo is not in ../shared/data")
+def test_the_mimic_demo_with_acyclovir_watched(broker, prefix, tmp_path):
+    codes, site = ROOT / "seeds" / "codes" / "mimic-iv-demo.toml", ROOT / "seeds" / "sites" / "acyclovir.toml"
+    settings = settings_for(broker, prefix, codes=codes, knowledge=(site,))
+    send(settings, MIMIC, folder=tmp_path, marker_seconds=30 * 24 * 3600)
+    wanted = replayed(MIMIC, words=("--codes", codes, "--knowledge", site))
+    assert wanted
+    with workers(settings, tmp_path) as running:
+        assert_equal(settings, wanted, 240, running)
