@@ -7,7 +7,7 @@ doses have shown the interval.
 
 from bisect import bisect_left
 
-from monitor.dosing import dose_size, fits_maintenance
+from monitor.dosing import dose_size, doses_of, fits_maintenance
 from monitor.patient import DoseState, Given, Patient
 from monitor.plan import INTENT_PROPHYLAXIS, INTENT_TREATMENT, CourseInfo, DrugInfo
 from monitor.times import DAY, Time
@@ -53,7 +53,7 @@ def state_of(p: Patient, drug: DrugInfo, given: Given, i: int) -> DoseState:
     course = drug.course
     assert course is not None
     t = given.t[i]
-    label = given.x[i].label
+    label = _label(p, given, i)
     before = given.s[i - 1] if i else None
     intent = _intent(p, course, given, i, label, before)
     if before is None or t - given.t[i - 1] > course.gap or _splits(before, intent):
@@ -101,6 +101,14 @@ def state_of(p: Patient, drug: DrugInfo, given: Given, i: int) -> DoseState:
         induction_days,
         reads_renal,
     )
+
+
+def _label(p: Patient, given: Given, i: int) -> int:
+    """What a dose is charted for: of several administrations that are one dose, the newest that says it."""
+    label = given.x[i].label
+    if label != NO_LABEL or not p.dose_groups:
+        return label
+    return next((part.label for part in reversed(doses_of(p, given, i)) if part.label != NO_LABEL), NO_LABEL)
 
 
 def _is_induction_day(given: Given, i: int, start: Time, period: int) -> bool:

@@ -5,7 +5,7 @@ which rules still speak of it, or an alert reaches over that moment. Facts are k
 back; what was said of before is frozen. A patient with nothing inside `keep` is reduced to what is timeless.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Final
 
@@ -124,8 +124,12 @@ def _forget_doses(p: Patient, cut: Time) -> None:
         del given.t[:old], given.x[:old], given.m[:old], given.s[:old]
     p.dose_groups = {key: doses for key, doses in p.dose_groups.items() if key[1] >= cut}
     p.not_given = {drug: [one for one in doses if one[0] >= cut] for drug, doses in p.not_given.items()}
-    old = bisect_left(p.therapy_times, cut)
-    del p.therapy_times[:old], p.therapies[:old]
+    del p.therapies[: bisect_right(p.therapies, cut, key=lambda known: known.since) - 1]
+    p.therapies[0].since = ALWAYS
+    for known in p.therapies:
+        old = bisect_left(known.t, cut)
+        del known.t[:old], known.x[:old]
+    del p.treated[: bisect_left(p.treated, cut)]
 
 
 def _reaches(fact: Lab | Dose, cut: Time) -> bool:

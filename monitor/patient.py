@@ -119,6 +119,14 @@ class TherapyState(msgspec.Struct, gc=False, frozen=True):
     unbroken: Time
 
 
+class Therapies(msgspec.Struct, gc=False, eq=False):
+    """The treatment doses, each with its joined therapy, as they are read from a moment on (monitor/therapy.py)."""
+
+    since: Time = ALWAYS
+    t: list[Time] = []
+    x: list[TherapyState] = []
+
+
 class Packing(msgspec.Struct, gc=False, eq=False):
     """What of a patient's bytes is done already (monitor/state.py).
 
@@ -183,8 +191,8 @@ class Patient:
         "suspects",
         "therapies",
         "therapy_from",
-        "therapy_times",
         "transplants",
+        "treated",
         "wakes",
     )
 
@@ -230,8 +238,8 @@ class Patient:
         self.news: list[tuple[Fact, Fact | None]] = []
         self.baselines: dict[tuple[int, Time], Baseline | None] = {}
         self.baseline_until: Time = ALWAYS
-        self.therapy_times: list[Time] = []
-        self.therapies: list[TherapyState] = []
+        self.therapies: list[Therapies] = [Therapies()]
+        self.treated: list[Time] = []
         self.therapy_from: Time | None = None
         self.readings: list[Reading] | None = None
         self.memo: dict[str, object] = {}

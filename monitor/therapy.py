@@ -1,24 +1,35 @@
 """Joined therapy: treatment courses of any antiviral that overlap or follow one another within 3 d are one.
 
-Kept as one entry for each treatment dose, in order of time; asked for a moment, it tells what was known then.
+Kept as one entry for each treatment dose, in order of time; asked for a moment, it tells what was known then. Where a
+later label says that what seemed treatment is prophylaxis, the entries are written anew from that moment on.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
-from monitor.patient import Course, DoseState, Patient, TherapyState
+from monitor.patient import Course, DoseState, Patient, Therapies, TherapyState
 from monitor.plan import INTENT_TREATMENT
-from monitor.times import ALWAYS, DAY, Time
+from monitor.times import ALWAYS, DAY, NEVER, Time
+
+
+def therapies_at(p: Patient, t: Time) -> Therapies:
+    """The treatment doses, each with its joined therapy, as they are read at `t`."""
+    if p.therapy_from is not None:
+        _extend(p)
+    return p.therapies[bisect_right(p.therapies, t, key=_since) - 1]
+
+
+def treatment_times(p: Patient) -> list[Time]:
+    """The times of all doses that were read as treatment when they were given, whatever a later label says."""
+    therapies_at(p, p.clock)
+    return p.treated
 
 
 def therapy_at(p: Patient, t: Time) -> TherapyState | None:
     """The latest joined therapy at `t`, going on or ended; None before any treatment dose."""
-    if p.therapy_from is not None:
-        _extend(p)
-    i = bisect_right(p.therapy_times, t) - 1
-    if i >= 0 and p.therapies[i].days == 1 and _is_disowned(p, p.therapies[i], t):
-        i -= 1
-    return p.therapies[i] if i >= 0 else None
+    known = therapies_at(p, t)
+    i = bisect_right(known.t, t) - 1
+    return known.x[i] if i >= 0 else None
 
 
 def therapy_going(p: Patient, t: Time) -> TherapyState | None:
@@ -29,34 +40,26 @@ def therapy_going(p: Patient, t: Time) -> TherapyState | None:
     latest = therapy_at(p, t)
     if latest is None or t <= _until(p, latest.courses, t):
         return latest
-    i = bisect_right(p.therapy_times, t) - 1
-    while i >= 0 and t - p.therapy_times[i] <= p.plan.longest_gap:
-        courses = p.therapies[i].courses
+    known = therapies_at(p, t)
+    i = bisect_right(known.t, t) - 1
+    while i >= 0 and t - known.t[i] <= p.plan.longest_gap:
+        courses = known.x[i].courses
         if not courses <= latest.courses and t <= _until(p, courses, t):
-            return p.therapies[i]
+            return known.x[i]
         i -= 1
     return latest
 
 
-def _is_disowned(p: Patient, therapy: TherapyState, t: Time) -> bool:
-    """Whether a later label said that what began without one is prophylaxis."""
-    for drug, start in therapy.courses:
-        given = p.given[drug]
-        second = bisect_left(given.t, start) + 1
-        if second >= len(given.t) or given.t[second] > t or given.s[second].start != start:
-            return False
-        if given.s[second].intent == INTENT_TREATMENT:
-            return False
-    return True
-
-
 def therapy_with(p: Patient, courses: frozenset[Course], t: Time) -> TherapyState | None:
-    """The latest state at `t` of the joined therapy that some courses belong to."""
-    therapy_at(p, t)
-    i = bisect_right(p.therapy_times, t) - 1
-    while i >= 0 and not courses <= p.therapies[i].courses:
+    """The latest state at `t` of the joined therapy that some courses belong to, those left out that turned out to be
+    prophylaxis.
+    """
+    known = therapies_at(p, t)
+    i = bisect_right(known.t, t) - 1
+    courses = frozenset(course for course in courses if _is_treatment(p, course, t))
+    while i >= 0 and not courses <= known.x[i].courses:
         i -= 1
-    return p.therapies[i] if i >= 0 else None
+    return known.x[i] if i >= 0 and courses else None
 
 
 def going_on_until(p: Patient, therapy: TherapyState, t: Time) -> Time:
@@ -72,39 +75,81 @@ def went_on(p: Patient, therapy: TherapyState, since: Time, t: Time) -> bool:
 
 def _until(p: Patient, courses: frozenset[Course], t: Time) -> Time:
     until = ALWAYS
-    for drug, start in courses:
-        given = p.given[drug]
-        last = given.last(t)
-        i = bisect_right(given.s, start, 0, last + 1, key=_start) - 1
-        if i >= 0 and given.s[i].start == start:
+    for course in courses:
+        given = p.given[course[0]]
+        i = _last_of(p, course, t)
+        if i >= 0 and given.s[i].intent == INTENT_TREATMENT:
             over = given.s[i].course_until
             # A dose of another intent begins a new course, and this one is over.
-            until = max(until, over if i == last else min(given.t[i + 1] - 1, over))
+            until = max(until, over if i == given.last(t) else min(given.t[i + 1] - 1, over))
     return until
+
+
+def _last_of(p: Patient, course: Course, t: Time) -> int:
+    """The index of a course's last dose at `t` among the doses of its drug, or -1."""
+    drug, start = course
+    given = p.given[drug]
+    i = bisect_right(given.s, start, 0, given.last(t) + 1, key=_start) - 1
+    return i if i >= 0 and given.s[i].start == start else -1
+
+
+def _is_treatment(p: Patient, course: Course, t: Time) -> bool:
+    """Whether a course is read as treatment at `t`: the label of a second dose may say that it is prophylaxis."""
+    i = _last_of(p, course, t)
+    return i >= 0 and p.given[course[0]].s[i].intent == INTENT_TREATMENT
 
 
 def _extend(p: Patient) -> None:
     since = p.therapy_from
     assert since is not None
     p.therapy_from = None
-    first = bisect_left(p.therapy_times, since)
-    del p.therapy_times[first:], p.therapies[first:]
+    del p.therapies[max(1, bisect_left(p.therapies, since, key=_since)) :]
+    known = p.therapies[-1]
+    first = bisect_left(known.t, since)
+    del known.t[first:], known.x[first:]
+    del p.treated[bisect_left(p.treated, since) :]
+    for t, is_treatment, course in _doses_from(p, since, NEVER):
+        if not is_treatment:
+            known = _without(p, known, course, t)
+            p.therapies.append(known)
+            continue
+        _add(p, known, t, course)
+        p.treated.append(t)
+
+
+def _doses_from(p: Patient, since: Time, until: Time) -> list[tuple[Time, bool, Course]]:
+    """In order of time: the treatment doses and, with False, the doses that say that a course was none."""
     coming = []
     for drug in p.plan.watched:
         given = p.given.get(drug)
         if given is not None:
-            for i in range(bisect_left(given.t, since), len(given.t)):
+            for i in range(bisect_left(given.t, since), bisect_left(given.t, until)):
                 state = given.s[i]
                 if state.intent == INTENT_TREATMENT:
-                    coming.append((given.t[i], (drug, state.start)))
-    for t, course in sorted(coming):
-        p.therapies.append(_joined(p, t, course))
-        p.therapy_times.append(t)
+                    coming.append((given.t[i], True, (drug, state.start)))
+                elif i and given.s[i - 1].start == state.start and given.s[i - 1].intent == INTENT_TREATMENT:
+                    coming.append((given.t[i], False, (drug, state.start)))
+    return sorted(coming)
 
 
-def _joined(p: Patient, t: Time, course: Course) -> TherapyState:
+def _without(p: Patient, known: Therapies, course: Course, t: Time) -> Therapies:
+    """The entries as they are read from `t` on, where one course turns out to be prophylaxis."""
+    first = bisect_left(known.t, course[1])
+    anew = Therapies(t, known.t[:first], known.x[:first])
+    for at, is_treatment, other in _doses_from(p, course[1], t):
+        if is_treatment and _is_treatment(p, other, t):
+            _add(p, anew, at, other)
+    return anew
+
+
+def _add(p: Patient, known: Therapies, t: Time, course: Course) -> None:
+    known.x.append(_joined(p, known, t, course))
+    known.t.append(t)
+
+
+def _joined(p: Patient, known: Therapies, t: Time, course: Course) -> TherapyState:
     """The joined therapy with one more dose, of a course that may be new to it."""
-    before = p.therapies[-1] if p.therapies else None
+    before = known.x[-1] if known.x else None
     if before is not None and course in before.courses:
         period = (t - before.start) // DAY
         unbroken = before.unbroken if t - 1 <= _until(p, before.courses, t - 1) else t
@@ -113,10 +158,10 @@ def _joined(p: Patient, t: Time, course: Course) -> TherapyState:
     courses = frozenset((course,))
     joined: list[TherapyState] = []
     if before is not None:
-        elder = next((one for one in reversed(p.therapies) if course in one.courses), None)
+        elder = next((one for one in reversed(known.x) if course in one.courses), None)
         if elder is not None:
             # The course had seemed over, and another therapy begun: all since then is one.
-            joined = [one for one in p.therapies if one.last >= elder.start]
+            joined = [one for one in known.x if one.last >= elder.start]
         elif course[1] - before.last <= p.plan.joined_within:
             joined = [before]
     courses = courses.union(*(one.courses for one in joined))
@@ -129,6 +174,10 @@ def _joined(p: Patient, t: Time, course: Course) -> TherapyState:
 
 def _start(state: DoseState) -> Time:
     return state.start
+
+
+def _since(known: Therapies) -> Time:
+    return known.since
 
 
 def _doses(p: Patient, course: Course, t: Time) -> Iterator[Time]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import log10
 
 from monitor.patient import Patient, Reading
-from monitor.therapy import going_on_until, therapy_at, therapy_going
+from monitor.therapy import going_on_until, therapies_at, therapy_going
 from monitor.times import Time
 from monitor.types import AT_LEAST, AT_MOST, DETECTED, EQUAL, LESS, MORE, NOT_DETECTED, Lab
 
@@ -102,8 +102,7 @@ def halves_text(halves: int) -> str:
 
 def untreated_for(p: Patient, since: Time, until: Time, span: Time) -> bool:
     """Whether no treatment dose was given for longer than a span, somewhere between two times."""
-    therapy_at(p, until)
-    times = p.therapy_times
+    times = therapies_at(p, until).t
     i = bisect_right(times, since) - 1
     moments = [times[i] if i >= 0 else since, *times[i + 1 : bisect_right(times, until)], until]
     return any(after - before > span for before, after in pairwise(moments))

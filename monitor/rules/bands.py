@@ -362,10 +362,12 @@ def _window(k: Below, at: AtDose) -> Time:
 
 
 def _one_phase(at: AtDose, since: Time) -> bool:
-    """Whether all doses of the window are of the course's present phase."""
+    """Whether all doses of the window are of the course's present phase. A first dose that was read as prophylaxis
+    before the second said that the course is treatment is one of induction.
+    """
     j = at.i
     while j >= 0 and at.given.t[j] >= since:
-        if at.given.s[j].phase != at.state.phase:
+        if (at.given.s[j].phase == MAINTAINING) != (at.state.phase == MAINTAINING):
             return False
         j -= 1
     return True

@@ -238,12 +238,26 @@ def judge_stop(k: Stop, p: Patient, t: Time, level: Level) -> Verdict:
     found = readings(p, t)
     fresh_until = found[-1].at + k.load_age
     immune_until = _immune_until(k, p, therapy, t)
-    needed = k.days_of.get(p.last_dose(tuple(drug for drug, _ in therapy.courses), t)[1], p.plan.viral.treatment_days)
+    needed, _ = needed_days(k, p, therapy)
     paused = level <= 0 and not treating_now(p, t)
     if paused or therapy.days < needed or t > fresh_until or immune_until is None or t > immune_until:
         later = therapy.start + k.hiv_therapy
         return WAITING, min(until + 1, later if t < later else NEVER)
     return 1, min(until, fresh_until, immune_until) + 1
+
+
+def needed_days(k: Stop, p: Patient, therapy: TherapyState) -> tuple[int, int]:
+    """How many treatment days a therapy needs, and for which drug: of those given last, the one that asks for most."""
+    at = therapy.last
+    given_last = (drug for drug, start in therapy.courses if _is_dose(p, drug, start, at))
+    return max((k.days_of.get(drug, p.plan.viral.treatment_days), drug) for drug in given_last)
+
+
+def _is_dose(p: Patient, drug: int, start: Time, at: Time) -> bool:
+    """Whether a course has a dose at a moment."""
+    given = p.given[drug]
+    i = given.last(at)
+    return i >= 0 and given.t[i] == at and given.s[i].start == start
 
 
 def _immune_until(k: Stop, p: Patient, therapy: TherapyState, t: Time) -> Time | None:
@@ -280,8 +294,7 @@ def say_stop(k: Stop, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
     therapy = therapy_going(p, t)
     assert therapy is not None
     found = readings(p, t)
-    drug = p.last_dose(tuple(drug for drug, _ in therapy.courses), t)[1]
-    needed = k.days_of.get(drug, p.plan.viral.treatment_days)
+    needed, drug = needed_days(k, p, therapy)
     facts = [found[-1].lab]
     parts = [
         (

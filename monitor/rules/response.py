@@ -191,7 +191,9 @@ def _held(p: Patient, one: Reading, therapy: TherapyState, peak: Lab, held: Answ
     if held is not None and held.code == PROBABLE:
         return held
     fallen = rises(peak.canon, value, viral.slow_fall, log=one.log) >= 0
-    if not fallen and value >= viral.high[one.lab.unit]:
+    if fallen:
+        return None
+    if value >= viral.high[one.lab.unit]:
         return Answer(SLOW, one, peak, therapy, counted, underdosed=False)
     return held
 

@@ -95,11 +95,12 @@ def judge_surveillance(k: Surveillance, p: Patient, t: Time, level: Level) -> Ve
     i = series.last(t) if series is not None else -1
     if t >= over or series is None or i < 0:
         return OVER, NEVER
+    if level > 0 and series.t[i] < t:
+        # Another transplant does not make up for the test that was missed.
+        return level, over
     due = max(series.t[i] + k.gap, transplanted + k.from_day, course_until + 1)
     if t < due:
         return GONE, min(due, over)
-    if level > 0:
-        return level, over
     if due > p.clock:
         # Known ahead of the clock: what only time brings waits for it.
         p.judging.waits[t] = due

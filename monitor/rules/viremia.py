@@ -19,7 +19,7 @@ from monitor.patient import Patient, Reading
 from monitor.plan import INTENT_PROPHYLAXIS, PERSON, TRANSPLANT, Kind, Plan
 from monitor.rules.clearance import CLEARANCE
 from monitor.rules.response import PROBABLE, REFRACTORY
-from monitor.therapy import going_on_until, therapy_at, went_on
+from monitor.therapy import going_on_until, treatment_times, went_on
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.virology import CLEAR, NUMBER, in_series, readings, rises, treating_now
@@ -72,8 +72,7 @@ def standing(p: Patient, found: list[Reading], raises: Raises, renewal: Renewal 
 
 
 def _treated_between(p: Patient, since: Time, until: Time) -> bool:
-    therapy_at(p, until)
-    times = p.therapy_times
+    times = treatment_times(p)
     return bisect_right(times, until) > bisect_right(times, since)
 
 

@@ -135,6 +135,7 @@ def derive_neutrophils(case: Case) -> None:
         if not r.sign and r.at in cells and r.at not in counted:
             scale = cells[r.at].scale * r.scale / 100
             case.results.setdefault("anc", []).append(Result("anc", r.at, scale, "", "/uL"))
+            case.raw.append((r.at, "anc", scale, True))
 
 
 def read_load(e: dict, at: int) -> Load | None:

@@ -97,7 +97,7 @@ class Response:
         self.clearance = clearance
         self.refractory: dict[Series, Load] = {}  # with the peak
         self.probable: dict[Series, Load] = {}
-        self.slow: dict[Series, int] = {}  # with the first dose of the therapy
+        self.slow: dict[Series, tuple[int, Load]] = {}  # with the first dose of the therapy and the peak
         self.rebound: dict[Series, int] = {}
 
     def judge(self, t: int, now: dict[Series, Load]) -> None:
@@ -106,11 +106,12 @@ class Response:
         if last is not None and t > last + 56 * D:
             self.refractory.clear()
             self.probable.clear()
-        for kept in (self.slow, self.rebound):
-            for series, first in list(kept.items()):
-                therapy = containing(case, t, first)
-                if therapy is None or not therapy.goes_on(t):
-                    del kept[series]
+        begun = [(self.slow, series, first) for series, (first, _) in self.slow.items()]
+        begun += [(self.rebound, series, first) for series, first in self.rebound.items()]
+        for kept, series, first in begun:
+            therapy = containing(case, t, first)
+            if therapy is None or not therapy.goes_on(t):
+                del kept[series]
         joined = going(case, t)
         for series, load in now.items():
             self.settle(series, load)
@@ -128,6 +129,8 @@ class Response:
         for kept in (self.refractory, self.probable):
             if series in kept and (clear or (load.kind == "number" and load.value < kept[series].value)):
                 del kept[series]
+        if series in self.slow and load.kind == "number" and at_least_log(self.slow[series][1], load, 2):
+            del self.slow[series]
         if clear:
             self.slow.pop(series, None)
             self.rebound.pop(series, None)
@@ -148,7 +151,7 @@ class Response:
         elif risen or (load.value >= top.value and enough):
             self.probable[series] = top
         elif load.iu_at_least(1000):
-            self.slow[series] = joined.first
+            self.slow[series] = joined.first, top
 
     def has_rebounded(self, series: Series, load: Load, joined: Therapy, t: int) -> bool:
         known = upto(self.case, series, t)
