@@ -29,7 +29,7 @@ Mode = Literal["wall", "event"]
 CLOCK: Final = b"\x00clock"
 """Key of the record that keeps a partition's last clock markers; no patient's, whose id may not begin so."""
 AHEAD: Final = 24 * HOUR
-"""A recording further ahead of the wall clock is refused."""
+"""A recording further ahead of the wall is refused; by the events' clock, whose days may be made up, none is."""
 TOMBSTONE_AFTER: Final = 30 * DAY
 """How long a closed alert stays in the compacted topic."""
 UNCHARTED: Final = b'"uncharted":true'
@@ -254,7 +254,7 @@ class Engine:
         else:
             fact = self._gate.admit(self._codes.translate(event))
         recorded = self._gate.times.get(event.recorded_at)
-        if recorded is not None and recorded > self._wall() + AHEAD:
+        if recorded is not None and self._mode == "wall" and recorded > self._wall() + AHEAD:
             raise Rejected("recorded_at: more than 24 h ahead of the clock")
         if fact is None:
             what = event.code if isinstance(event, LabEvent) else None
