@@ -3,6 +3,7 @@
     python -m tests.deep.mutants                        a sample of CMVIGIL_MUTANTS mutants (`all` for every one)
     python -m tests.deep.mutants monitor/rules/aki.py   of one file
     python -m tests.deep.mutants monitor/rules/aki.py:judge:17   one mutant again
+    CMVIGIL_MUTANTS=225-320 python -m tests.deep.mutants         a part of the sample
 
 The changes are those of mutmut; its own runner is not used (docs/deep.md says why). Each mutant is run in a copy of
 the repository, by those tests alone that run the changed line. The sample is the same at every run: mutants are taken
@@ -105,9 +106,11 @@ def made(name: str) -> Mutant | None:
 _HEADS = ("--", "++", "@@")
 
 
-def sample(names: Iterable[str], count: int | None) -> list[str]:
+def sample(names: Iterable[str], budget: str) -> list[str]:
     """So many names, by their hashes: the same ones every time, and in any smaller sample before a larger."""
-    return sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())[:count]
+    ordered = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    first, _, last = budget.rpartition("-")
+    return ordered if budget == "all" else ordered[int(first or 0) : int(last)]
 
 
 # Watching --------------------------------------------------------------------------------------------------------
@@ -221,7 +224,7 @@ def main(arguments: list[str]) -> None:
     exact = [name for name in arguments if ":" in name]
     paths = [name for name in arguments if ":" not in name] or (TARGETS if not exact else [])
     names = [name for path in paths for name in mutations(path)[1]]
-    wanted = exact + sample(names, None if budget == "all" else int(budget))
+    wanted = exact + sample(names, budget)
     mutants = [one for name in wanted if (one := made(name)) is not None]
     print(f"{len(mutants)} mutants of {len(names) or len(exact)}", flush=True)
     begun = time.monotonic()
@@ -240,6 +243,8 @@ def main(arguments: list[str]) -> None:
             if what not in ("killed", "timeout"):
                 survivors.append(mutant)
                 print(f"{what} ({fates.total()}): {mutant.name} line {mutant.line}\n{mutant.change}\n", flush=True)
+            if fates.total() % 20 == 0:
+                print(f"{fates.total()} of {len(mutants)} {dict(fates)}", flush=True)
     print("\n## By file\n")
     for path, counts in sorted(of_file.items()):
         caught = counts["killed"] + counts["timeout"]

@@ -71,3 +71,29 @@ def test_a_rebound_after_clearance_shows_both_loads():
     changes = alerts([*treated(40), *clear, load(60, 30), load(70, 33)], 34 * D)
     (raised,) = [one for one in changes if one.code == "viral-rebound"]
     assert {one.text.split()[2] for one in raised.evidence} >= {"60", "70"}
+
+
+def test_before_the_first_dose_a_creatinine_that_is_no_number_is_passed_over():
+    base = [lab("creatinine", 1.0, ZERO), lab("creatinine", 1.6, 7 * D), lab("creatinine", 5, 9 * D, comparator="<")]
+    doses = [dose("foscarnet", 350, FIRST + i * D) for i in range(9)]
+    later = [lab("creatinine", 1.2, FIRST + 12 * H), lab("creatinine", 1.55, FIRST + 8 * D)]
+    # 1.55 times the baseline, but no more than the last number before the first dose.
+    assert severity([patient(), *base, *doses, *later], "aki") is None
+    without = [one for one in base if one.get("value") != 1.6]
+    assert severity([patient(), *without, *doses, *later], "aki") == "warning"
+
+
+def test_doses_known_late_make_the_step_down_due_at_a_load_already_read():
+    on_time = [
+        *WHO,
+        *(lab("creatinine", 0.9, at) for at in every(5 * D, ZERO, 25 * D)),
+        *(dose("ganciclovir", 350, at, indication="treatment") for at in every(12 * H, 8 * D, 23 * D)),
+        load(5000, 1),
+        load(35, 20, comparator="<"),
+        load(35, 22, comparator="<"),
+    ]
+    late = [
+        dose("ganciclovir", 350, at, indication="treatment", recorded_at=23 * D) for at in every(12 * H, ZERO, 8 * D)
+    ]
+    assert severity(on_time, "step-down-due", 23 * D) is None
+    assert severity([*on_time, *late], "step-down-due", 23 * D) == "info"
