@@ -72,7 +72,7 @@ def test_killed_while_others_take_over(broker, prefix, tmp_path):
             time.sleep(2 + 4 * chance.random())
             running.pop(0).kill()
             running.append(Worker(settings, tmp_path))
-        found = assert_equal(settings, replayed(SAMPLE), 120)
+        found = assert_equal(settings, replayed(SAMPLE), 300)
         assert outcome(settings, replayed(SAMPLE)).two_contents == found.two_contents == 0
         for one in running:
             one.kill()

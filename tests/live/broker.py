@@ -47,9 +47,12 @@ def jars() -> Path:
             raise NoBroker("no Maven to fetch its jars")
         command = ["mvn", "-q", "-B", "-f", HERE / "kafka-pom.xml", "dependency:copy-dependencies"]
         command += ["-DincludeScope=runtime", f"-DoutputDirectory={folder}"]
-        done = subprocess.run(command, capture_output=True, check=False, timeout=600)
-        if done.returncode or not _complete(folder):
-            raise NoBroker(f"Maven could not bring its jars as pinned (exit status {done.returncode})")
+        for wait in (0, 5, 30):
+            time.sleep(wait)
+            done = subprocess.run(command, capture_output=True, check=False, timeout=600)
+            if not done.returncode and _complete(folder):
+                return folder
+        raise NoBroker(f"Maven could not bring its jars as pinned (exit status {done.returncode})")
     return folder
 
 

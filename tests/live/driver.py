@@ -73,7 +73,7 @@ class Worker:
         except OSError:
             return 0, ""
 
-    def ready(self, seconds=60):
+    def ready(self, seconds=180):
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if self.process.poll() is not None:
@@ -179,7 +179,7 @@ def _stand(change):
     return change["state"], change["severity"]
 
 
-def settled(settings, wanted, seconds=120, running=()):
+def settled(settings, wanted, seconds=300, running=()):
     """Waits until the topics hold all that a replay says, and returns what they hold."""
     until = time.monotonic() + seconds
     while True:
@@ -191,7 +191,7 @@ def settled(settings, wanted, seconds=120, running=()):
         time.sleep(0.5)
 
 
-def assert_equal(settings, wanted, seconds=120, running=()):
+def assert_equal(settings, wanted, seconds=300, running=()):
     found = settled(settings, wanted, seconds, running)
     assert found.missing == []
     assert found.extra == []

@@ -48,7 +48,7 @@ def test_live_by_the_wall_clock_all_alerts_stand_as_a_replay_says(broker, prefix
     until = "2026-11-26T00:00:00Z"
     with workers(settings, tmp_path) as running:
         running[0].ready()
-        assert settled(settings, replayed(SAMPLE, until=until), 60, running).states_differ == []
+        assert settled(settings, replayed(SAMPLE, until=until), 240, running).states_differ == []
 
 
 def test_two_workers_share_the_patients(broker, prefix, tmp_path):
@@ -77,7 +77,7 @@ def test_a_simulated_cohort_whose_events_are_late_doubled_and_corrected(broker, 
     settings = settings_for(broker, prefix)
     send(settings, log, folder=tmp_path, marker_seconds=24 * 3600)
     with workers(settings, tmp_path) as running:
-        assert_equal(settings, replayed(log), 240, running)
+        assert_equal(settings, replayed(log), 400, running)
 
 
 @pytest.mark.shared
@@ -89,4 +89,4 @@ def test_the_mimic_demo_with_acyclovir_watched(broker, prefix, tmp_path):
     wanted = replayed(MIMIC, words=("--codes", codes, "--knowledge", site))
     assert wanted
     with workers(settings, tmp_path) as running:
-        assert_equal(settings, wanted, 240, running)
+        assert_equal(settings, wanted, 400, running)

@@ -45,7 +45,7 @@ def send_raw(settings, topic, messages):
     producer.close()
 
 
-def until(true, seconds=60):
+def until(true, seconds=180):
     end = time.monotonic() + seconds
     while not true() and time.monotonic() < end:
         time.sleep(0.2)
@@ -78,7 +78,7 @@ def test_a_worker_that_cannot_write_dead_letters_ends_and_loses_none(broker, pre
         running[0].ready()
         limit(settings, "dead-letters", "50")
         send_raw(settings, "lab-results", POISON[:3])
-        assert running[0].process.wait(60) == 1
+        assert running[0].process.wait(180) == 1
     assert records(settings, "dead-letters") == []
     limit(settings, "dead-letters", str(8 * 1024 * 1024))
     with workers(settings, tmp_path):
@@ -145,7 +145,7 @@ class Supervised:
             time.sleep(0.5)
 
 
-def settled_under(supervised, settings, wanted, seconds=180):
+def settled_under(supervised, settings, wanted, seconds=400):
     from tests.live.driver import outcome
 
     end = time.monotonic() + seconds
