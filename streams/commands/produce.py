@@ -10,7 +10,7 @@ from streams.commands.common import FAILED, OK, Unusable, open_rejects, progress
 from streams.knowledge_files import read_plan
 from streams.live.produce import produce, read_messages
 from streams.live.settings import Settings
-from streams.live.topics import TopicsError
+from streams.live.topics import TopicsError, check
 from streams.logs import UnusableInput
 
 
@@ -28,6 +28,9 @@ def run_produce(
         plan = read_plan(list(settings.knowledge))
         codes = read_codes(settings.codes, plan)
         stop = time_of(until, "--until")
+        missing = [one for one in check(settings) if "missing" in one]
+        if missing:
+            raise Unusable("\n".join(missing))  # noqa: TRY301 - refused like other arguments
         with open_rejects(rejects_path) as rejects, TemporaryDirectory(prefix="cmvigil-") as folder:
             messages = read_messages(plan, logs, codes, rejects, Path(folder))
             with progress_bar("sending", None) as progress:

@@ -6,7 +6,7 @@ from monitor.knowledge import KnowledgeError
 from streams.codes import read_codes
 from streams.commands.common import OK, Unusable, refuse
 from streams.knowledge_files import read_plan
-from streams.live.settings import Settings
+from streams.live.settings import Settings, SettingsError
 from streams.live.topics import TopicsError, check
 from streams.logs import UnusableInput
 
@@ -18,8 +18,9 @@ def run(settings: Settings) -> int:
     try:
         plan = read_plan(list(settings.knowledge))
         codes = read_codes(settings.codes, plan)
+        settings.http_token()
         wrong = check(settings)
-    except (UnusableInput, Unusable, KnowledgeError, TopicsError) as error:
+    except (UnusableInput, Unusable, KnowledgeError, SettingsError, TopicsError) as error:
         return refuse(error)
     if wrong:
         print("\n".join(f"cmvigil: {one}" for one in wrong), file=sys.stderr)

@@ -34,7 +34,8 @@ TOMBSTONE_AFTER: Final = 30 * DAY
 """How long a closed alert stays in the compacted topic."""
 UNCHARTED: Final = b'"uncharted":true'
 """Stands in an administration from a source that charts no amounts (MEDS): without a dose it counts as given."""
-CACHED: Final = 20_000
+CACHED: Final = 5_000
+"""Patients awake; the others wait as bytes."""
 SCANNED_AT_ONCE: Final = 200
 """Recovered patients looked at in one tick: a change of ruleset is spread out."""
 

@@ -20,7 +20,7 @@ from monitor.times import ALWAYS, SECOND, Time, TimeError, iso, parse_time
 from streams.codes import Codes
 from streams.documents import split_documents
 from streams.live.engine import UNCHARTED
-from streams.live.settings import Settings, kafka_options
+from streams.live.settings import Settings, SettingsError, kafka_options
 from streams.live.topics import INPUTS, TopicsError
 from streams.logs import Block, LongLine, read_pieces
 from streams.meds import is_meds, read_meds
@@ -210,5 +210,7 @@ def _producer(settings: Settings) -> Any:
             max_request_size=8 * 1024 * 1024,
             delivery_timeout_ms=120_000,
         )
+    except SettingsError as error:
+        raise TopicsError(str(error)) from None
     except (KafkaError, OSError, ValueError) as error:
         raise TopicsError(f"broker: {type(error).__name__}") from None

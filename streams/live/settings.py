@@ -14,8 +14,21 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 PREFIX: Final = "CMVIGIL_"
-OWN: Final = frozenset(("CMVIGIL_CONFIG", "CMVIGIL_LIVE", "CMVIGIL_HISTORIES", "CMVIGIL_KAFKA_HOME", "CMVIGIL_MUTANTS"))
-"""Variables that are no settings."""
+_TESTS: Final = (
+    "LIVE",
+    "HISTORIES",
+    "KAFKA_HOME",
+    "KILLS",
+    "GOLDEN",
+    "FHIR_SCHEMA",
+    "MUTANTS",
+    "FUZZ_SECONDS",
+    "JOBS",
+    "WATCH",
+    "CHOSEN",
+)
+OWN: Final = frozenset(("CMVIGIL_CONFIG", *(f"CMVIGIL_{name}" for name in _TESTS)))
+"""Variables that are no settings, most of them of the tests."""
 
 
 class SettingsError(ValueError):

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from streams.live.settings import Settings, kafka_options
+from streams.live.settings import Settings, SettingsError, kafka_options
 
 INPUTS: Final = ("lab-results", "medication-administrations", "patients", "alert-actions")
 STATE: Final = "cmvigil-patient-state-changelog"
@@ -123,6 +123,8 @@ def _read_configs(answer: Any) -> dict[str, dict[str, str]]:
 def _admin(settings: Settings) -> Iterator[Any]:
     try:
         admin = KafkaAdminClient(**kafka_options(settings), client_id="cmvigil-topics", request_timeout_ms=20_000)
+    except SettingsError as error:
+        raise TopicsError(str(error)) from None
     except (KafkaError, OSError, ValueError) as error:
         raise TopicsError(f"broker: {type(error).__name__}") from None
     try:

@@ -194,6 +194,8 @@ class Monitor:
         self._unsent.clear()
         self._seen.clear()
         self._ends.clear()
+        # The agent may be waiting for room that nothing else would make.
+        self._room.set()
 
     # Messages come in --------------------------------------------------------------------------------------------
 

@@ -191,6 +191,13 @@ def settled(settings, wanted, seconds=300, running=()):
         time.sleep(0.5)
 
 
+def until(true, seconds=180):
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.2)
+    assert true()
+
+
 def assert_equal(settings, wanted, seconds=300, running=()):
     found = settled(settings, wanted, seconds, running)
     assert found.missing == []

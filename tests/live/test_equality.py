@@ -16,6 +16,7 @@ from tests.live.driver import (
     send,
     settings_for,
     settled,
+    until,
     workers,
 )
 
@@ -56,7 +57,9 @@ def test_two_workers_share_the_patients(broker, prefix, tmp_path):
     send(settings, SAMPLE, folder=tmp_path)
     with workers(settings, tmp_path, 2) as running:
         assert_equal(settings, replayed(SAMPLE), running=running)
-        assert all(one.ready().metric("cmvigil_patients") > 0 for one in running)
+        for one in running:
+            one.ready()
+            until(lambda one=one: one.metric("cmvigil_patients") > 0)
 
 
 def test_lines_in_any_order_say_the_same(broker, prefix, tmp_path):

@@ -9,7 +9,7 @@ from kafka import KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from tests.live.broker import Kafka, NoBroker, free_port, without
-from tests.live.driver import SAMPLE, Worker, assert_equal, records, replayed, send, settings_for, workers
+from tests.live.driver import SAMPLE, Worker, assert_equal, records, replayed, send, settings_for, until, workers
 
 pytestmark = pytest.mark.live
 
@@ -43,13 +43,6 @@ def send_raw(settings, topic, messages):
         producer.send(settings.topic(topic), key=key, value=value, partition=0)
     producer.flush()
     producer.close()
-
-
-def until(true, seconds=180):
-    end = time.monotonic() + seconds
-    while not true() and time.monotonic() < end:
-        time.sleep(0.2)
-    assert true()
 
 
 def test_poison_goes_to_the_dead_letters_with_its_bytes_and_the_good_go_on(broker, prefix, tmp_path):

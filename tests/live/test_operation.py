@@ -1,6 +1,7 @@
 """How a worker is run: started, asked, stopped; and what it refuses."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -162,3 +163,16 @@ def test_tls_and_scram(prefix, tmp_path):
         assert refused.process.wait(180) == 2
     finally:
         node.stop()
+
+
+def test_a_secret_that_cannot_be_read_is_said_by_its_name(broker, prefix, tmp_path):
+    answer = cmvigil(
+        "worker",
+        "--bootstrap",
+        broker,
+        "--prefix",
+        prefix,
+        env=os.environ | {"CMVIGIL_HTTP_TOKEN_FILE": str(tmp_path / "none"), "CMVIGIL_LIVE": ""},
+    )
+    assert answer.returncode == 2
+    assert answer.stderr == "cmvigil: http_token_file: cannot be read\n"
