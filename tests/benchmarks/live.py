@@ -17,6 +17,8 @@ from pathlib import Path
 from tests.live.broker import Kafka
 from tests.live.driver import ROOT, Worker, records, send, settings_for
 
+MOST_SECONDS = 120
+
 RAW = """
 import asyncio, sys, msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -91,6 +93,11 @@ def run(code, *words):
     process = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, words)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        time.sleep(0.05)
+        if time.perf_counter() - started > MOST_SECONDS:
+            process.kill()
+            print("one of the others did not come to an end, and is left out", flush=True)
     return cpu_of(process), time.perf_counter() - started
 
 
