@@ -97,3 +97,13 @@ def test_doses_known_late_make_the_step_down_due_at_a_load_already_read():
     ]
     assert severity(on_time, "step-down-due", 23 * D) is None
     assert severity([*on_time, *late], "step-down-due", 23 * D) == "info"
+
+
+def test_of_doses_turn_by_turn_none_is_named_that_came_later():
+    # The last of the three is charted after a dose of a third drug.
+    late = dose("maribavir", 400, 24 * H + US, recorded_at=3 * D)
+    doses = [dose("maribavir", 400, ZERO), dose("valganciclovir", 900, 12 * H), dose("ganciclovir", 350, 2 * D), late]
+    changes = alerts([*WHO, *doses])
+    first = next(one for one in changes if one.code == "maribavir-ganciclovir")
+    assert first.title == "Maribavir and valganciclovir given turn by turn"
+    assert len(first.evidence) == 3
