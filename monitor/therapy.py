@@ -52,14 +52,14 @@ def therapy_going(p: Patient, t: Time) -> TherapyState | None:
 
 def therapy_with(p: Patient, courses: frozenset[Course], t: Time) -> TherapyState | None:
     """The latest state at `t` of the joined therapy that some courses belong to, those left out that turned out to be
-    prophylaxis.
+    prophylaxis. Where only such a one had joined the others, the latest of the therapies that they are then.
     """
     known = therapies_at(p, t)
     i = bisect_right(known.t, t) - 1
     courses = frozenset(course for course in courses if _is_treatment(p, course, t))
-    while i >= 0 and not courses <= known.x[i].courses:
+    while i >= 0 and courses.isdisjoint(known.x[i].courses):
         i -= 1
-    return known.x[i] if i >= 0 and courses else None
+    return known.x[i] if i >= 0 else None
 
 
 def going_on_until(p: Patient, therapy: TherapyState, t: Time) -> Time:
