@@ -73,6 +73,13 @@ def went_on(p: Patient, therapy: TherapyState, since: Time, t: Time) -> bool:
     return joined.unbroken <= since and t <= _until(p, joined.courses, t)
 
 
+def last_of_course(p: Patient, course: Course, t: Time) -> tuple[Time, Time, int]:
+    """When a course of a therapy had its last dose at `t`, until when it goes on by it, and the dose's phase."""
+    given = p.given[course[0]]
+    i = _last_of(p, course, t)
+    return given.t[i], _until(p, frozenset((course,)), t), given.s[i].phase
+
+
 def _until(p: Patient, courses: frozenset[Course], t: Time) -> Time:
     until = ALWAYS
     for course in courses:

@@ -1,9 +1,11 @@
 """Several antivirals at once: which of their doses and courses a rule of the virus speaks of."""
 
-from tests.monitor.case import US, ZERO, D, dose, every, lab, patient, severity
+import pytest
+
+from tests.monitor.case import US, ZERO, D, H, dose, every, lab, patient, severity
 
 WHO = [patient(), lab("weight", 70, -D), lab("creatinine", 0.9, -D)]
-CLEAR = "viral-clearance"
+STEP, CLEAR = "step-down-due", "viral-clearance"
 USUAL = {"ganciclovir": 350, "foscarnet": 6300, "maribavir": 400, "cidofovir": 350, "valganciclovir": 900}
 
 
@@ -13,6 +15,54 @@ def doses(drug, gap, start, end, label="treatment"):
 
 def clear(*days):
     return [lab("cmv", "not-detected", day * D) for day in days]
+
+
+# Step-down -----------------------------------------------------------------------------------------------------------
+
+
+def induction_with(*more, until=22):
+    """Induction with ganciclovir since day 0, and a virus that is gone on day 20."""
+    return [*WHO, lab("cmv", 5_000, ZERO), *doses("ganciclovir", 12 * H, ZERO, until * D), *clear(20), *more]
+
+
+def test_a_dose_of_prophylaxis_is_none_of_the_therapy_that_may_step_down():
+    foscarnet = doses("foscarnet", 12 * H, ZERO, 21 * D)
+    prophylaxis = dose("ganciclovir", 350, 21 * D + H, indication="prophylaxis")
+    events = induction_with(*foscarnet, prophylaxis, until=20)
+    assert severity(events, STEP, 25 * D) == "info"
+    # The therapy's last dose was one of foscarnet, whose course ends 4 d after it.
+    assert severity(events, STEP, 25 * D + US) is None
+
+
+def test_a_course_that_prophylaxis_of_its_drug_has_replaced_is_over():
+    prophylaxis = dose("ganciclovir", 350, 22 * D + H, indication="prophylaxis")
+    assert severity(induction_with(), STEP, 22 * D + H) == "info"
+    assert severity(induction_with(prophylaxis), STEP, 22 * D + H) is None
+
+
+@pytest.mark.parametrize(
+    ("induced", "maintained"), [("ganciclovir", "valganciclovir"), ("valganciclovir", "ganciclovir")]
+)
+def test_of_two_doses_at_one_moment_one_of_maintenance_is_the_step_down(induced, maintained):
+    def events(second, label):
+        both = [one for drug in (induced, maintained) for one in doses(drug, D, ZERO, 21 * D)]
+        last = [dose(induced, USUAL[induced], 22 * D, indication="treatment")]
+        last.append(dose(second, USUAL[second], 22 * D, indication=label))
+        return [*WHO, lab("cmv", 5_000, ZERO), *both, *clear(20), *last]
+
+    assert severity(events(maintained, "treatment"), STEP, 22 * D) == "info"
+    assert severity(events(maintained, "maintenance"), STEP, 22 * D) is None
+
+
+def test_a_dose_that_makes_two_therapies_one_brings_the_days_of_both():
+    # Ganciclovir pauses longer than its course and its therapy last; the cidofovir of before goes on after that.
+    early = [*doses("ganciclovir", 12 * H, ZERO, 22 * D), dose("cidofovir", 350, 20 * D, indication="treatment")]
+    late = doses("ganciclovir", 12 * H, 36 * D, 39 * D)
+    joining = dose("cidofovir", 350, 38 * D + H, indication="treatment")
+    events = [*WHO, lab("cmv", 5_000, ZERO), *early, *late, *clear(37)]
+    assert severity(events, STEP, 39 * D) is None
+    assert severity([*events, joining], STEP, 38 * D) is None
+    assert severity([*events, joining], STEP, 38 * D + H) == "info"
 
 
 # Clearance -----------------------------------------------------------------------------------------------------------
