@@ -80,6 +80,11 @@ def last_of_course(p: Patient, course: Course, t: Time) -> tuple[Time, Time, int
     return given.t[i], _until(p, frozenset((course,)), t), given.s[i].phase
 
 
+def days_by(p: Patient, therapy: TherapyState, t: Time) -> int:
+    """How many treatment days a joined therapy, as it stands, had had at an earlier moment."""
+    return len({(at - therapy.start) // DAY for course in therapy.courses for at in _doses(p, course, t)})
+
+
 def _until(p: Patient, courses: frozenset[Course], t: Time) -> Time:
     until = ALWAYS
     for course in courses:

@@ -19,7 +19,7 @@ from monitor.patient import Patient, Reading
 from monitor.plan import INTENT_PROPHYLAXIS, PERSON, TRANSPLANT, Kind, Plan
 from monitor.rules.clearance import CLEARANCE
 from monitor.rules.response import PROBABLE, REFRACTORY
-from monitor.therapy import going_on_until, treatment_times, went_on
+from monitor.therapy import days_by, going_on_until, treatment_times, went_on
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.virology import CLEAR, NUMBER, in_series, readings, rises, treating_now
@@ -435,9 +435,7 @@ def _rebound(p: Patient, series: list[Reading], i: int) -> Hit | None:
     therapy, before = one.therapy, one.before
     assert therapy is not None
     if therapy.days > viral.treatment_days and before is not None and before.state == NUMBER:
-        then = before.therapy
-        later = then is not None and before.treated and then.days > viral.treatment_days
-        if later and then is not None and then.start == therapy.start:
+        if days_by(p, therapy, before.at) > viral.treatment_days:
             numbers = [
                 other.lab.canon for other in series[: i - 1] if other.state == NUMBER and other.at >= therapy.start
             ]

@@ -5,7 +5,7 @@ import pytest
 from tests.monitor.case import US, ZERO, D, H, dose, every, lab, patient, severity
 
 WHO = [patient(), lab("weight", 70, -D), lab("creatinine", 0.9, -D)]
-STEP, CLEAR = "step-down-due", "viral-clearance"
+STEP, REBOUND, CLEAR = "step-down-due", "viral-rebound", "viral-clearance"
 USUAL = {"ganciclovir": 350, "foscarnet": 6300, "maribavir": 400, "cidofovir": 350, "valganciclovir": 900}
 
 
@@ -63,6 +63,20 @@ def test_a_dose_that_makes_two_therapies_one_brings_the_days_of_both():
     assert severity(events, STEP, 39 * D) is None
     assert severity([*events, joining], STEP, 38 * D) is None
     assert severity([*events, joining], STEP, 38 * D + H) == "info"
+
+
+# Rebound -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("days", "expected"), [(13, None), (14, "warning")])
+def test_treatment_days_before_the_first_of_two_loads_are_those_of_the_therapy_that_it_came_to_be_in(days, expected):
+    # The first of the two loads is of the first day of a new therapy, which cidofovir then joins to the one before.
+    before = doses("maribavir", 12 * H, ZERO, days * D - H)
+    after = doses("maribavir", 12 * H, (days + 3) * D, 26 * D)
+    cidofovir = [dose("cidofovir", 350, at, indication="treatment") for at in (ZERO, 20 * D)]
+    loads = [lab("cmv", 10_000, ZERO), lab("cmv", 1_000, 10 * D)]
+    loads += [lab("cmv", 4_000, (days + 3) * D + H), lab("cmv", 4_000, 23 * D)]
+    assert severity([*WHO, *before, *after, *cidofovir, *loads], REBOUND, 24 * D) == expected
 
 
 # Clearance -----------------------------------------------------------------------------------------------------------
