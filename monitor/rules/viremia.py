@@ -40,10 +40,11 @@ Raises = Callable[[Patient, Reading], Hit | None]
 
 
 class Renewal(NamedTuple):
-    """The quantifiable loads, of whatever series, that keep an alert alive, and how far apart they may lie."""
+    """The quantifiable loads, of whatever series, that keep an alert alive, how far apart they may lie, and the clock."""
 
     heard: list[Reading]
     within: Time
+    now: Time
 
 
 def standing(p: Patient, found: list[Reading], raises: Raises, renewal: Renewal | None = None) -> Hit | None:
@@ -77,8 +78,11 @@ def _treated_between(p: Patient, since: Time, until: Time) -> bool:
 
 
 def _silent(renewal: Renewal, since: Time, until: Time) -> bool:
+    within = renewal.within
     times = [one.at for one in renewal.heard if since <= one.at <= until]
-    return any(b - a > renewal.within for a, b in itertools.pairwise(times)) or until - times[-1] > renewal.within
+    # A load that runs ahead of the clock is there before the time without one has ended anything.
+    ended = any(b - a > within and a + within < renewal.now for a, b in itertools.pairwise(times))
+    return ended or until - times[-1] > within
 
 
 def _inputs(plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -146,7 +150,7 @@ def build_preemptive(code: str, data: PreemptiveData, plan: Plan) -> list[Rule]:
 def judge_preemptive(k: Preemptive, p: Patient, t: Time, level: Level) -> Verdict:
     """Raised by a load; ended by treatment, a clear load, or 14 d without one."""
     heard = _heard(p, t)
-    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(heard, k.load_age))
+    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(heard, k.load_age, p.clock))
     if hit is None or _treated_between(p, hit.load.at, t):
         return GONE, NEVER
     until = heard[-1].at + k.load_age
@@ -190,7 +194,7 @@ def _indicated(k: Preemptive, p: Patient, one: Reading) -> Hit | None:
 
 def say_preemptive(k: Preemptive, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """The loads and the transplant."""
-    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(_heard(p, t), k.load_age))
+    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(_heard(p, t), k.load_age, p.clock))
     assert hit is not None
     at, kind = p.transplant(t)
     when = f" of {clock_text(at)}" if at != ALWAYS else ", date unknown"

@@ -68,6 +68,7 @@ SETTLED = (
     ("mixed", 30169),
     ("mixed", 40054),
     ("mixed", 40265),
+    ("off-therapy", 7191),
     ("off-therapy", 20117),
     ("tangled", 32),
     ("tangled", 77),
