@@ -40,7 +40,9 @@ Raises = Callable[[Patient, Reading], Hit | None]
 
 
 class Renewal(NamedTuple):
-    """The quantifiable loads, of whatever series, that keep an alert alive, how far apart they may lie, and the clock."""
+    """The quantifiable loads, of whatever series, that keep an alert alive, how far apart they may lie, and the
+    clock.
+    """
 
     heard: list[Reading]
     within: Time
@@ -438,16 +440,14 @@ def _rebound(p: Patient, series: list[Reading], i: int) -> Hit | None:
     one, viral = series[i], p.plan.viral
     therapy, before = one.therapy, one.before
     assert therapy is not None
-    if therapy.days > viral.treatment_days and before is not None and before.state == NUMBER:
-        if days_by(p, therapy, before.at) > viral.treatment_days:
-            numbers = [
-                other.lab.canon for other in series[: i - 1] if other.state == NUMBER and other.at >= therapy.start
-            ]
-            nadir = min(numbers, default=None)
-            if nadir is not None and all(
-                rises(two.lab.canon, nadir, viral.rebound_rise, log=one.log) >= 0 for two in (before, one)
-            ):
-                return Hit(one, before, "the second in succession 0.5 log10 or more above the nadir")
+    twice = therapy.days > viral.treatment_days and before is not None and before.state == NUMBER
+    if twice and before is not None and days_by(p, therapy, before.at) > viral.treatment_days:
+        numbers = [other.lab.canon for other in series[: i - 1] if other.state == NUMBER and other.at >= therapy.start]
+        nadir = min(numbers, default=None)
+        if nadir is not None and all(
+            rises(two.lab.canon, nadir, viral.rebound_rise, log=one.log) >= 0 for two in (before, one)
+        ):
+            return Hit(one, before, "the second in succession 0.5 log10 or more above the nadir")
     clearance = p.latest_episode(CLEARANCE, one.at)
     if clearance is None or clearance.onset < therapy.start or clearance.onset == one.at:
         return None
