@@ -7,6 +7,7 @@ may differ (`touch`); nothing is judged here.
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import msgspec
@@ -48,6 +49,10 @@ class DoseState(msgspec.Struct, gc=False, frozen=True):
     reads_renal: bool
 
 
+Size = int | Fraction
+"""What a dose amounts to, exactly; a fraction where a weight does not divide it."""
+
+
 class Given(msgspec.Struct, gc=False, eq=False):
     """The systemic doses of one drug that were given, one entry for each start time.
 
@@ -57,7 +62,7 @@ class Given(msgspec.Struct, gc=False, eq=False):
 
     t: list[Time] = []
     x: list[Dose] = []
-    m: list[int | None] = []
+    m: list[Size | None] = []
     s: list[DoseState] = []
 
     def last(self, t: Time) -> int:

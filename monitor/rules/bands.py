@@ -14,7 +14,7 @@ from monitor.at_dose import AtDose, carried, last_dose
 from monitor.courses import INDUCTION, MAINTAINING, NO_PHASE
 from monitor.dosing import band_at, bands_near, size_text, sum_of_doses
 from monitor.knowledge import DrugName, Number, RuleData, Sourced, Span
-from monitor.patient import Clearance, Patient
+from monitor.patient import Clearance, Patient, Size
 from monitor.plan import DIALYSIS, INTENT_TREATMENT, PERSON, BandInfo, Kind, Plan, RenalInfo
 from monitor.renal import clearance_text, course_clearance
 from monitor.times import DAY, HOUR, NEVER, Time, clock_text, duration_text
@@ -168,7 +168,7 @@ def _level_in(k: Above, p: Patient, at: AtDose, band: BandInfo) -> Level | None:
     if k.renal.tablet is not None:
         if total < limit.amount + k.renal.tablet:
             return GONE
-    elif total * 100 <= limit.amount * (100 + p.plan.renal.tolerance_hundredths):
+    elif total.numerator * 100 <= limit.amount * (100 + p.plan.renal.tolerance_hundredths) * total.denominator:
         return GONE
     if total < k.critical_times * limit.amount or first == i:
         return WARNING
@@ -185,7 +185,7 @@ def _first_in(at: AtDose, limit: Limit) -> int:
     return first
 
 
-def _single_tablets(k: Above, times: list[Time], sizes: list[int | None]) -> bool:
+def _single_tablets(k: Above, times: list[Time], sizes: list[Size | None]) -> bool:
     tablet = k.renal.tablet
     assert tablet is not None
     small = all(size is not None and size <= tablet for size in sizes)
@@ -240,7 +240,7 @@ def _per_kg(p: Patient, drug: int) -> bool:
     return course is not None and course.dosed_per_kg
 
 
-def _amount(size: int) -> str:
+def _amount(size: Size) -> str:
     return rounded_text(Fraction(size, MILLION), 2)
 
 
@@ -349,12 +349,12 @@ def judge_below(k: Below, p: Patient, t: Time, level: Level) -> Verdict:
     return (1, at.over) if too_little else (GONE, NEVER)
 
 
-def _is_too_little(k: Below, p: Patient, at: AtDose, crcl: int, total: int) -> bool:
+def _is_too_little(k: Below, p: Patient, at: AtDose, crcl: int, total: Size) -> bool:
     band = _band_below(k, p, crcl)
     if band is None:
         return False
     limit = k.limits[band.bound, at.state.phase]
-    return total * limit.denominator < limit.numerator
+    return total.numerator * limit.denominator < limit.numerator * total.denominator
 
 
 def _window(k: Below, at: AtDose) -> Time:

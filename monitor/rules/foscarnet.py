@@ -162,7 +162,7 @@ def _rate(p: Patient, at: AtDose) -> Fraction | None:
     size, length = at.given.m[at.i], _length(p, at)
     if size is None or length <= 0 or at.dose.route not in (None, "iv"):
         return None
-    return Fraction(size * MINUTE, length)
+    return Fraction(size.numerator * MINUTE, size.denominator * length)
 
 
 def say_rate(k: Rate, p: Patient, t: Time, level: Level, episode: Episode) -> Words:

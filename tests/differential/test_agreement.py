@@ -55,6 +55,7 @@ SETTLED = (
     ("cidofovir", 30278),
     ("combinations", 20045),
     ("data", 50650),
+    ("foscarnet", 7214),
     ("marrow", 834),
     ("mixed", 760),
     ("mixed", 834),
