@@ -7,7 +7,7 @@ from monitor.plan import BandInfo, RenalInfo
 from monitor.renal import clearance, weight_at
 from monitor.times import Time
 from monitor.types import Dose
-from monitor.units import MILLION, decimal_text, rounded_text
+from monitor.units import MILLION, decimal_text, quotient_text
 
 
 def doses_of(p: Patient, given: Given, i: int) -> list[Dose]:
@@ -57,7 +57,7 @@ def size_text(p: Patient, given: Given, i: int) -> str:
     size = given.m[i]
     if course is None or not course.dosed_per_kg or size is None:
         return parts
-    per_kg = f"{rounded_text(Fraction(size, MILLION), 2)} mg/kg"
+    per_kg = f"{quotient_text(size.numerator, size.denominator * MILLION, 2)} mg/kg"
     return parts if parts == per_kg else f"{parts} ({per_kg})"
 
 
@@ -120,7 +120,7 @@ def _within(p: Patient, renal: RenalInfo, crcl: int, total: Size) -> bool:
     band = band_at(renal, crcl)
     if band is None:
         return False
-    allowed = max(dose * max(1, constants.window // every) for dose, every in band.maintenance)
+    allowed = band.allowed
     if renal.tablet is not None:
         return total < allowed + renal.tablet
     return total.numerator * 100 <= allowed * (100 + constants.tolerance_hundredths) * total.denominator

@@ -8,7 +8,6 @@ may differ (`touch`); nothing is judged here.
 from bisect import bisect_right
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import NamedTuple
 
 import msgspec
 
@@ -73,6 +72,20 @@ class Given(msgspec.Struct, gc=False, eq=False):
         return bisect_right(times, t) - 1
 
 
+class AtDose(msgspec.Struct, gc=False, frozen=True, eq=False):
+    """A drug's last dose at the moment `t`. `now`: it starts at just this moment. `over`: one microsecond past its
+    course.
+    """
+
+    t: Time
+    given: Given
+    i: int
+    dose: Dose
+    state: DoseState
+    now: bool
+    over: Time
+
+
 class Baseline(msgspec.Struct, gc=False, frozen=True):
     """A course's baseline creatinine: twice its size on the analyte's scale (a median of two stays exact)."""
 
@@ -82,8 +95,8 @@ class Baseline(msgspec.Struct, gc=False, frozen=True):
     labs: tuple[Lab, ...]
 
 
-class Clearance(NamedTuple):
-    """A clearance in millionths of mL/min or mL/min/kg, rounded down.
+class Clearance(msgspec.Struct, gc=False, frozen=True, eq=False):
+    """A clearance in millionths of mL/min or mL/min/kg, rounded down, and what it rests on.
 
     `low` and `high` differ only where the sex is not known as female or male: by the factor for women and without it.
     """
@@ -92,6 +105,8 @@ class Clearance(NamedTuple):
     high: int
     creatinine: Lab
     weight: Lab | None
+    age: int
+    sex: str | None
 
 
 class Reading(msgspec.Struct, gc=False):
@@ -157,10 +172,12 @@ class Patient:
         "acts",
         "age",
         "alarms",
+        "at_dose",
         "baseline_until",
         "baselines",
         "birth",
         "clearances",
+        "cleared",
         "clock",
         "dialysis",
         "dirty",
@@ -221,10 +238,12 @@ class Patient:
         self.suspects: list[Time] = []
         self.lab_groups: dict[tuple[int, Time], list[Lab]] = {}
         self.given: dict[int, Given] = {}
+        self.at_dose: dict[int, AtDose] = {}
         self.not_given: dict[int, list[tuple[Time, str]]] = {}
         self.dose_groups: dict[tuple[int, Time], list[Dose]] = {}
         self.birth: Time | None = None
-        self.clearances: dict[bool, tuple[tuple[Lab, Lab | None, int, str | None], Clearance]] = {}
+        self.clearances: dict[bool, Clearance] = {}
+        self.cleared: tuple[tuple[Time, bool, Time], Clearance | str] | None = None
         self.age: tuple[Time, Time, int] = (NEVER, ALWAYS, 0)
         self.sex: str | None = None
         self.donor: str | None = None
@@ -274,7 +293,7 @@ class Patient:
 
     def concerns(self, rule: Rule, fact: Fact, old: Fact | None = None) -> bool:
         """Whether a rule listens to what a fact (or the version it replaced) is about."""
-        inputs = {*rule.judged, *rule.lazy, *rule.quiet}
+        inputs = rule.inputs
         for one in (fact, old):
             if isinstance(one, Lab) and (one.analyte in inputs or self.plan.derived_from.get(one.analyte) in inputs):
                 return True

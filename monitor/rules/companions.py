@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from monitor.at_dose import AtDose, carried, doses_named, last_dose
+from monitor.at_dose import carried, doses_named, last_dose
 from monitor.dosing import sum_of_doses
 from monitor.knowledge import Dosage, DrugName, RuleData, Span
-from monitor.patient import Patient, Size
+from monitor.patient import AtDose, Patient, Size
 from monitor.plan import PERSON, Kind, Plan
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Dose, Episode, Level, Rule, Verdict, Words
