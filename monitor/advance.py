@@ -3,8 +3,8 @@
 So catching up after a pause says what would have been said, each change at its own moment.
 """
 
+from bisect import insort
 from collections.abc import Iterable
-from operator import attrgetter
 
 from monitor.evaluation import settle, wake
 from monitor.facts import APPLY
@@ -12,7 +12,11 @@ from monitor.keep import is_too_late, prune
 from monitor.patient import Patient
 from monitor.reconciliation import Change, reconcile
 from monitor.times import ALWAYS, NEVER, Time
-from monitor.types import Fact, Fold
+from monitor.types import Fact, Fold, Pending
+
+
+def _newest_first(fact: Pending) -> Time:
+    return -fact.recorded
 
 
 def receive(p: Patient, facts: Iterable[Fact]) -> list[Fact]:
@@ -21,13 +25,16 @@ def receive(p: Patient, facts: Iterable[Fact]) -> list[Fact]:
     Returns those that are not taken: what happened before the kept history is frozen (monitor/keep.py).
     """
     late: list[Fact] = []
-    if p.kept_from == ALWAYS:
-        p.inbox.extend(facts)
-    else:
-        for fact in facts:
-            (late if is_too_late(p, fact) else p.inbox).append(fact)
+    taken = list(facts)
+    if p.kept_from != ALWAYS:
+        late = [fact for fact in taken if is_too_late(p, fact)]
+        taken = [fact for fact in taken if not is_too_late(p, fact)]
     # Newest first: the next one due is taken from the end.
-    p.inbox.sort(key=_by_recording, reverse=True)
+    if len(taken) == 1:
+        insort(p.inbox, taken[0], key=_newest_first)
+    else:
+        p.inbox.extend(taken)
+        p.inbox.sort(key=_newest_first)
     return late
 
 
@@ -42,9 +49,6 @@ def _next(p: Patient, due: Time) -> Time:
     if p.inbox:
         due = min(due, max(p.inbox[-1].recorded, p.clock))
     return due
-
-
-_by_recording = attrgetter("recorded")
 
 
 def advance(p: Patient, to: Time) -> list[Change]:

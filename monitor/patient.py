@@ -147,15 +147,27 @@ class Therapies(msgspec.Struct, gc=False, eq=False):
     x: list[TherapyState] = []
 
 
+class Rows(msgspec.Struct, gc=False, eq=False):
+    """Facts as bytes: blocks of many that are done with, and the rows of the block that is begun."""
+
+    blocks: list[bytes] = []
+    rows: list[bytes] = []
+
+    def clear(self) -> None:
+        """Forgets all: a fact was replaced or forgotten."""
+        self.blocks.clear()
+        self.rows.clear()
+
+
 class Packing(msgspec.Struct, gc=False, eq=False):
     """What of a patient's bytes is done already (monitor/state.py).
 
-    Texts by their number, sealed rows of facts, and rows that this ruleset cannot read, kept for one that can.
+    Texts by their number, facts, and rows that this ruleset cannot read, kept for one that can.
     """
 
     strings: dict[str, int] = {}
-    labs: list[bytes] = []
-    doses: list[bytes] = []
+    labs: Rows = msgspec.field(default_factory=Rows)
+    doses: Rows = msgspec.field(default_factory=Rows)
     unread_labs: list[bytes] = []
     unread_doses: list[bytes] = []
 
