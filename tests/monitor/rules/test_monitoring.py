@@ -111,6 +111,8 @@ def test_low_baseline_neutrophils_shorten_the_gap_on_ganciclovir(anc, gap):
     ]
     assert severity(events, "overdue-blood-count", gap - US) is None
     assert severity(events, "overdue-blood-count", gap) == "warning"
+    (change,) = [one for one in alerts(events, gap) if one.code == "overdue-blood-count"]
+    assert ("as the course began with neutrophils" in change.detail) == (anc < 1)
 
 
 def test_after_14_days_of_ganciclovir_counts_every_8_days():
