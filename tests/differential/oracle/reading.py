@@ -21,11 +21,21 @@ def holding(events: list[dict], until: int) -> list[dict]:
         recorded = instant(event["recorded_at"])
         if recorded > until:
             continue
-        rank = recorded, STATUS.get(event.get("status", "final"), 1), dumps(event, sort_keys=True)
+        rank = recorded, STATUS.get(event.get("status", "final"), 1), canonical(event)
         key = event["type"], event["event_id"]
         if key not in best or rank > best[key][0]:
             best[key] = rank, event
     return [event for _, event in best.values() if event.get("status") != "entered-in-error"]
+
+
+def canonical(event: dict) -> str:
+    """Return an event as canonical JSON: a whole number without a fraction, what is taken for granted left out."""
+    fields = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in event.items()}
+    if fields.get("status") in ("final", "completed"):
+        del fields["status"]
+    if fields.get("ended_at") == fields.get("started_at"):
+        fields.pop("ended_at", None)
+    return dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
 def understand(events: list[dict], until: int) -> Case:
