@@ -63,10 +63,8 @@ def read_patient(case: Case, events: list[dict]) -> None:
                 case.events.append(since)
         if e.get("dialysis") is not None:
             case.dialysis.append((recorded, e["dialysis"]))
-            case.events.append(recorded)
         if e.get("hiv") is not None:
             case.hiv.append((recorded, e["hiv"]))
-            case.events.append(recorded)
 
 
 # Results ---------------------------------------------------------------------------------------------------------
@@ -80,7 +78,6 @@ def read_labs(case: Case, labs: list[dict]) -> None:
         if analyte is None:
             continue
         at = instant(e["collected_at"])
-        case.events.append(at)
         if e.get("status") == "cancelled":
             continue
         if analyte == "cmv-dna":
@@ -119,6 +116,7 @@ def read_labs(case: Case, labs: list[dict]) -> None:
         found.sort(key=lambda r: r.at)
     case.series = split_series(loads)
     case.loads = sorted((x for s in case.series.values() for x in s), key=lambda x: x.at)
+    case.events += [r.at for found in case.results.values() for r in found] + [x.at for x in case.loads]
 
 
 def suspect_times(raw: list[tuple[int, str, Fraction | None, bool]]) -> set[int]:
@@ -191,12 +189,12 @@ def read_doses(case: Case, events: list[dict]) -> None:
         if drug not in tb.INN:
             continue
         at = instant(e["started_at"])
-        case.events.append(at)
         if e.get("status") == "not-done" or e.get("dose") == 0:
             continue
         route = tb.ROUTES.get(str(e.get("route") or "").strip().lower())
         if name in tb.OPHTHALMIC_PRODUCTS or not systemic(drug, route, e):
             continue
+        case.events.append(at)
         if drug in tb.FLUIDS:
             ml = tb.MILLILITERS.get(e.get("unit"))
             if ml is not None and route in ("iv", None):
