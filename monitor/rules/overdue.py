@@ -329,9 +329,11 @@ def judge_after(k: AfterTherapy, p: Patient, t: Time, level: Level) -> Verdict:
         return GONE, NEVER
     due = max(max(therapy.start, oldest(p, k.tests, t)[0]) + k.gap, ends + 1)
     over = therapy.last + k.lasts + 1
-    if t >= due > p.clock:
+    # A dose of prophylaxis ends the treatment course that it replaces.
+    since = due if level > 0 else max(due, t)
+    if t >= due and since > p.clock:
         # Known ahead of the clock: what only time brings waits for it.
-        p.judging.waits[t] = due
+        p.judging.waits[t] = since
         return GONE, over
     return (1, over) if t >= due else (GONE, min(due, over))
 
