@@ -94,6 +94,9 @@ def attach(p: Patient) -> None:
 # Versions --------------------------------------------------------------------------------------------------------
 
 
+_LABELS = (None, "prophylaxis", "treatment", "preemptive", "maintenance")
+
+
 def _holds(new: Lab | Dose, old: Lab | Dose, p: Patient) -> bool:
     """Whether a fact replaces another of the same identity."""
     if new.recorded != old.recorded:
@@ -136,12 +139,12 @@ def _dose_json(dose: Dose, p: Patient) -> str:
         {
             "dose": None if dose.value is None else _number(dose.value),
             "drug": p.plan.drugs[dose.drug].name if dose.drug >= 0 else None,
-            "ended_at": iso(dose.end),
-            "indication": dose.label,
+            "ended_at": iso(dose.end) if dose.end > dose.at else None,
+            "indication": _LABELS[dose.label],
             "route": dose.route,
             "started_at": iso(dose.at) if dose.at != ALWAYS else None,
-            "status": dose.status,
-            "unit": dose.unit,
+            "status": dose.status if dose.status != "completed" else None,
+            "unit": p.plan.dose_units[dose.unit][0] if dose.unit >= 0 else None,
         }
     )
 

@@ -167,21 +167,27 @@ def _joined(p: Patient, known: Therapies, t: Time, course: Course) -> TherapySta
         unbroken = before.unbroken if t - 1 <= _until(p, before.courses, t - 1) else t
         days = before.days + (period > before.period)
         return TherapyState(before.start, days, period, t, before.courses, unbroken)
-    courses = frozenset((course,))
-    joined: list[TherapyState] = []
-    if before is not None:
-        elder = next((one for one in reversed(known.x) if course in one.courses), None)
-        if elder is not None:
-            # The course had seemed over, and another therapy begun: all since then is one.
-            joined = [one for one in known.x if one.last >= elder.start]
-        elif course[1] - before.last <= p.plan.joined_within:
-            joined = [before]
-    courses = courses.union(*(one.courses for one in joined))
+    elder = next((one for one in reversed(known.x) if course in one.courses), None)
+    # A course that goes on after it had seemed over makes one of all therapies since the one that it belonged to. One
+    # that a later label says was treatment may have begun before the last of them did.
+    since = elder.start if elder is not None else course[1] - p.plan.joined_within
+    joined = known.x[bisect_left(known.t, since) :]
+    courses = frozenset((course,)).union(*(one.courses for one in joined))
     start = min(first for _, first in courses)
     periods = {(time - start) // DAY for one in courses for time in _doses(p, one, t)}
-    goes_on = bool(joined) and t - 1 <= _until(p, courses, t - 1)
-    unbroken = min(one.unbroken for one in joined) if goes_on else t
-    return TherapyState(start, len(periods), max(periods), t, courses, unbroken)
+    return TherapyState(start, len(periods), max(periods), t, courses, _unbroken(p, joined, t))
+
+
+def _unbroken(p: Patient, joined: list[TherapyState], t: Time) -> Time:
+    """Since when one of some therapies that become one has gone on; `t` if none did."""
+    since = t
+    courses: frozenset[Course] = frozenset()
+    for one in reversed(joined):
+        if not one.courses <= courses:
+            courses |= one.courses
+            if t - 1 <= _until(p, one.courses, t - 1):
+                since = min(since, one.unbroken)
+    return since
 
 
 def _start(state: DoseState) -> Time:

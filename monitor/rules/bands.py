@@ -26,7 +26,7 @@ WARNING, CRITICAL = 1, 2
 
 
 class AboveData(RuleData):
-    """`rules.dose-above-renal-band`."""
+    """`rules.dose-above-renal-band`. `no_tablets`: what to give below the tablets' last band."""
 
     drugs: tuple[DrugName, ...]
     window: Span
@@ -34,6 +34,7 @@ class AboveData(RuleData):
     window_longer: Span
     critical_times: Number
     spaced: Span
+    no_tablets: str
 
 
 class Above(msgspec.Struct, gc=False, frozen=True):
@@ -228,6 +229,8 @@ def say_above(k: Above, p: Patient, t: Time, level: Level, episode: Episode) -> 
         title = f"{name}: {share} % of the label's dose for this clearance"
     parts.append(f"Clearance {clearance_text(p, crcl, t)}")
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
+    if band is None:
+        advice = k.data.no_tablets
     return Words(title, ". ".join(parts) + ".", advice, (*_basis(crcl), at.dose))
 
 

@@ -23,7 +23,7 @@ from monitor.therapy import days_by, going_on_until, treatment_times, went_on
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.virology import CLEAR, NUMBER, in_series, readings, rises, treating_now
-from monitor.wording import amount_text, cutoff_text, dated
+from monitor.wording import amount_text, cutoff_text, dated, transplant_text
 
 RELAPSE = "relapse"
 
@@ -200,7 +200,9 @@ def say_preemptive(k: Preemptive, p: Patient, t: Time, level: Level, episode: Ep
     assert hit is not None
     at, kind = p.transplant(t)
     when = f" of {clock_text(at)}" if at != ALWAYS else ", date unknown"
-    more = f"Transplant: {kind}{when}, donor {p.donor or 'unknown'}, recipient {p.recipient or 'unknown'}"
+    more = (
+        f"Transplant: {transplant_text(kind)}{when}, donor {p.donor or 'unknown'}, recipient {p.recipient or 'unknown'}"
+    )
     return _say(p, k.data.title, hit, f"{more}. No treatment course is current", k.data.advice.get("warning", ""))
 
 

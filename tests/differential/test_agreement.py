@@ -76,6 +76,7 @@ SETTLED = (
     ("tangled", 155),
     ("tangled", 306),
     ("tangled", 543),
+    ("tangled", 20250),
     ("virus", 20051),
     ("virus", 20272),
     ("virus", 40002),

@@ -89,3 +89,28 @@ def test_clearance_ends_8_weeks_after_the_course_that_goes_on_where_a_label_part
     events = [*WHO, lab("cmv", 5_000, ZERO), *joined, *clear(3, 10), parted]
     assert severity(events, CLEAR, (29 + 56) * D) == "info"
     assert severity(events, CLEAR, (29 + 56) * D + US) is None
+
+
+# One therapy ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("first", "expected"), [(15 * D, "info"), (15 * D + US, None)])
+def test_a_course_that_a_label_makes_treatment_joins_the_therapies_before_and_after_its_first_dose(first, expected):
+    # Letermovir without a label is prophylaxis, until its second dose says that the course is treatment.
+    before = doses("maribavir", D, ZERO, 12 * D)
+    after = doses("foscarnet", D, 16 * D, 20 * D)
+    letermovir = [dose("letermovir", 480, first), dose("letermovir", 480, 17 * D, indication="treatment")]
+    loads = [lab("cmv", 10_000, ZERO), lab("cmv", 9_000, 18 * D)]
+    events = [*WHO, *before, *after, *letermovir, *loads]
+    assert severity(events, "slow-viral-response", 18 * D) == expected
+
+
+def test_what_ended_with_a_therapy_stays_ended_where_a_label_joins_it_to_the_next():
+    before = doses("maribavir", D, ZERO, 14 * D)
+    after = doses("foscarnet", D, 18 * D, 20 * D)
+    letermovir = [dose("letermovir", 480, 16 * D), dose("letermovir", 480, 18 * D + H, indication="treatment")]
+    events = [*WHO, *before, *after, *letermovir, lab("cmv", 10_000, ZERO), lab("cmv", 9_000, 14 * D)]
+    assert severity(events, "slow-viral-response", 17 * D) == "info"
+    assert severity(events, "slow-viral-response", 17 * D + US) is None
+    assert severity(events, "slow-viral-response", 19 * D) is None
+    assert severity([*events, lab("cmv", 9_000, 19 * D)], "slow-viral-response", 19 * D) == "info"

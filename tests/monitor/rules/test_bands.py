@@ -141,6 +141,15 @@ def test_until_a_second_dose_the_larger_of_both_phases_holds():
     assert above("foscarnet", [198.1], 24 * H, 2.0) == "warning"
 
 
+def test_below_the_last_band_of_tablets_the_other_ways_are_named():
+    def advice(crcl):
+        said = alerts(course("valganciclovir", [450] * 4, 12 * H, crcl, unit="mg"))
+        return next(one.recommendation for one in said if one.code == "dose-above-renal-band")
+
+    assert "ganciclovir intravenously" in advice(8)
+    assert "intravenously" not in advice(28)
+
+
 @pytest.mark.parametrize(("gap", "expected"), [(20 * H, "warning"), (20 * H + US, None)])
 def test_the_sum_looks_back_20_h(gap, expected):
     assert above("ganciclovir", [5.0] * 2, gap, 90, label="maintenance") == ("warning" if expected else None)
