@@ -1,6 +1,7 @@
 """What operators see of a worker: Prometheus metrics, with bounded labels and no patient in any of them."""
 
 from collections import Counter as Counts
+from collections.abc import Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
@@ -77,6 +78,7 @@ class Meters:
         self.recovering = Gauge("cmvigil_recovering", "1 while state is being recovered.", registry=r)
         self.ready = Gauge("cmvigil_ready", "1 while /readyz says ready.", registry=r)
         self.rebalances = Counter("cmvigil_rebalances", "Assignments of partitions.", registry=r)
+        self.forgotten = Counter("cmvigil_forgotten_patients", "Patients forgotten because it was asked.", registry=r)
         self.build = Info("cmvigil_build", "Version and ruleset.", registry=r)
         self._names: set[str] = set()
 
@@ -89,6 +91,11 @@ class Meters:
             else:
                 self._names.add(name)
         self._unmapped.labels(type(event).__name__.removesuffix("Event").lower(), name).inc()
+
+    def expect_codes(self, codes: Iterable[tuple[str, str]]) -> None:
+        """Counts from zero what may be raised: of a series that begins at 1 Prometheus sees no increase."""
+        for code, severity in codes:
+            self.changes.labels(code, "raised", severity)
 
     def refused(self, reason: str) -> None:
         """Counts a dead letter by the field that its reason names."""
