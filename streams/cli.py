@@ -345,6 +345,27 @@ def worker(
     _exit(run(settings))
 
 
+@app.command()
+def canary(
+    *,
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="One round, then the exit status: 1 where an alert stayed away.")
+    ] = False,
+    port: Annotated[int | None, typer.Option(help="Of /healthz, /readyz and /metrics (default 8003).")] = None,
+    knowledge: KnowledgeOption = None,
+) -> None:
+    """Prove each hour that alerts come: a made-up patient on every partition, who is in no clinical view."""
+    from streams.commands.canary import run_canary  # noqa: PLC0415
+
+    settings = _settings(
+        config, bootstrap_servers=bootstrap, topic_prefix=prefix, canary_port=port, knowledge=knowledge or None
+    )
+    _exit(run_canary(settings, once=once))
+
+
 def _exit(status: int) -> NoReturn:
     sys.stdout.flush()
     raise typer.Exit(status)

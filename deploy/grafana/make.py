@@ -17,6 +17,12 @@ DUTY: list[Panel] = [
     ("Messages behind", "stat", "short", [("cmvigil:consumer_lag_messages:sum" + JOB, "")]),
     ("Dead letters in a day", "stat", "short", [("sum(increase(cmvigil_dead_letters_total" + JOB + "[1d]))", "")]),
     (
+        "Minutes since every canary was seen",
+        "stat",
+        "m",
+        [("(time() - min(cmvigil_canary_last_success_timestamp_seconds)) / 60", "")],
+    ),
+    (
         "Detection latency (objective: 99 % within 2.5 s)",
         "timeseries",
         "s",
@@ -89,6 +95,15 @@ DUTY: list[Panel] = [
         "timeseries",
         "short",
         [("sum by (reason) (increase(cmvigil_dead_letters_total" + JOB + "[$__rate_interval]))", "{{reason}}")],
+    ),
+    (
+        "Canary: from sending to the alert (p99), and courses whose alert stayed away",
+        "timeseries",
+        "s",
+        [
+            ("histogram_quantile(0.99, sum by (le) (rate(cmvigil_canary_seconds_bucket[3h])))", "p99"),
+            ("sum(increase(cmvigil_canary_sent_total[3h])) - sum(increase(cmvigil_canary_seen_total[3h]))", "away"),
+        ],
     ),
     (
         "Time to judge a message (p99)",

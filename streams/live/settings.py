@@ -70,6 +70,12 @@ class Settings(BaseModel):
     tick_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     session_timeout_seconds: Annotated[float, Field(ge=6, le=300)] = 30.0
 
+    canary_port: Annotated[int, Field(ge=0, le=65535)] = 8003
+    canary_seconds: Annotated[float, Field(ge=1)] = 3600.0
+    """From one round of the canary to the next."""
+    canary_wait_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long a canary's alerts may take, above which the round has failed."""
+
     @field_validator("knowledge", mode="before")
     @classmethod
     def _paths(cls, value: object) -> object:
