@@ -249,6 +249,24 @@ def compare(
     _exit(run_compare(logs=logs, knowledge=knowledge, as_json=as_json, codes_path=codes))
 
 
+@app.command()
+def expect(
+    logs: LogsArgument,
+    *,
+    job: Annotated[str, typer.Option(help="The job under which Prometheus scrapes the workers.")] = "cmvigil",
+    as_json: JsonOption = False,
+    knowledge: KnowledgeOption = None,
+    codes: CodesOption = None,
+) -> None:
+    """Write how often each alert is to be expected, as Prometheus rules, from a site's own history.
+
+    Raised per 100 watched patient-days, with 95 % intervals. CmvigilRulesSilent compares what workers raise to it.
+    """
+    from streams.commands.expect import run_expect  # noqa: PLC0415
+
+    _exit(run_expect(logs=logs, job=job, as_json=as_json, overlays=knowledge or [], codes_path=codes))
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", envvar="CMVIGIL_CONFIG", metavar="FILE.toml", help="Settings of the live programs."),

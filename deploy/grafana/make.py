@@ -146,10 +146,10 @@ CLINIC: list[Panel] = [
         [("sum by (code) (cmvigil:raised:increase1d" + JOB + ")", "{{code}}")],
     ),
     (
-        "Raised in a day for 100 patients",
+        "Raised per 100 patient-days, over 7 days",
         "timeseries",
         "short",
-        [("100 * sum(cmvigil:raised:increase1d" + JOB + ") / sum(cmvigil_patients" + JOB + ")", "")],
+        [("sum by (job) (cmvigil:raised_per_100_patient_days:rate7d" + JOB + ")", "{{job}}")],
     ),
     (
         "What pharmacists did",
@@ -185,6 +185,46 @@ RULES: list[Panel] = [
         [("sum by (code) (cmvigil:raised:increase1d" + JOB + ")", "{{code}}")],
     ),
     (
+        "Raised per 100 patient-days, over 7 days, by code",
+        "timeseries",
+        "short",
+        [("cmvigil:raised_per_100_patient_days:rate7d" + JOB, "{{code}}")],
+    ),
+    (
+        "Against what the site's history lets expect (1: as expected)",
+        "timeseries",
+        "short",
+        [
+            (
+                "cmvigil:raised_per_100_patient_days:rate7d"
+                + JOB
+                + " / on (job, code) max by (job, code) (cmvigil:expected_raised_per_100_patient_days"
+                + JOB
+                + " > 0)",
+                "{{code}}",
+            )
+        ],
+    ),
+    (
+        "Outside the 95 % interval of what is expected (-1: below, 1: above)",
+        "timeseries",
+        "short",
+        [
+            (
+                "(cmvigil:raised_per_100_patient_days:rate7d"
+                + JOB
+                + " > bool on (job, code) max by (job, code) (cmvigil:expected_raised_per_100_patient_days:high"
+                + JOB
+                + ")) - on (job, code) (cmvigil:raised_per_100_patient_days:rate7d"
+                + JOB
+                + " < bool on (job, code) max by (job, code) (cmvigil:expected_raised_per_100_patient_days:low"
+                + JOB
+                + "))",
+                "{{code}}",
+            )
+        ],
+    ),
+    (
         "Against the two weeks before (1: as before)",
         "timeseries",
         "short",
@@ -211,10 +251,16 @@ RULES: list[Panel] = [
         ],
     ),
     (
-        "Workers by ruleset",
+        "Workers by ruleset, and the ruleset of the expectation",
         "timeseries",
         "short",
-        [("count by (ruleset) (cmvigil_build_info" + JOB + ")", "{{ruleset}}")],
+        [
+            ("count by (ruleset) (cmvigil_build_info" + JOB + ")", "{{ruleset}}"),
+            (
+                "max by (ruleset) (cmvigil:expected_raised_per_100_patient_days" + JOB + " * 0 + 1)",
+                "expected under {{ruleset}}",
+            ),
+        ],
     ),
     (
         "Codes that no rule watches",
@@ -264,7 +310,10 @@ def _dashboard(name: str, title: str, panels: list[Panel]) -> dict[str, Any]:
                 "type": kind,
                 "datasource": SOURCE,
                 "gridPos": {"x": x, "y": y, "w": width, "h": tall},
-                "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+                "fieldConfig": {
+                    "defaults": {"unit": unit, **({} if "-1:" in heading else {"min": 0})},
+                    "overrides": [],
+                },
                 "targets": [
                     {"refId": chr(65 + i), "datasource": SOURCE, "expr": expression, "legendFormat": legend}
                     for i, (expression, legend) in enumerate(targets)

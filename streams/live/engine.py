@@ -117,6 +117,7 @@ class Engine:
         self._due_of: dict[bytes, Time] = {}
         self._open_of: dict[bytes, Counter[tuple[str, str]]] = {}
         self._canaries: set[bytes] = set()
+        self._day_of: dict[bytes, int] = {}
         meters.expect_codes((rule.code, severity) for rule in plan.rules for severity in rule.severities if severity)
 
     # Partitions --------------------------------------------------------------------------------------------------
@@ -153,6 +154,7 @@ class Engine:
         self._due_of.clear()
         self._open_of.clear()
         self._canaries.clear()
+        self._day_of.clear()
         self._meters.open_alerts(Counter())
 
     def caught_up(self, partition: int, topic: str) -> None:
@@ -211,6 +213,10 @@ class Engine:
         live = self._live(partition, key)
         refused += [Refused("too-late: before the history that is kept", value) for _ in receive(live.patient, facts)]
         self._run(live, key, self.clock(partition))
+        day = max(fact.recorded for fact in facts) // DAY
+        if live.patient.folds and not canary and day > self._day_of.get(key, 0):
+            self._day_of[key] = day
+            self._meters.patient_days.inc()
         return Step([key], refused)
 
     def _erase(self, partition: int, key: bytes | None, asked: Forget, value: bytes) -> Step:
@@ -237,6 +243,7 @@ class Engine:
         self._due_of.pop(key, None)
         self._states.pop(key, None)
         self._canaries.discard(key)
+        self._day_of.pop(key, None)
         del self._lives[key]
         self._count_open({}, key)
         if left is not None:

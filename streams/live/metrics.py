@@ -69,6 +69,11 @@ class Meters:
         self.state_bytes = Histogram(
             "cmvigil_state_bytes", "Size of a patient's state when written.", buckets=_BYTES, registry=r
         )
+        self.patient_days = Counter(
+            "cmvigil_patient_days",
+            "Days on which something was recorded of a patient for whom a rule is in force.",
+            registry=r,
+        )
         self.patients = Gauge("cmvigil_patients", "Patients with a state on this worker.", registry=r)
         self.outbox_depth = Gauge("cmvigil_outbox_changes", "Changes not acknowledged yet.", registry=r)
         self.outbox_age = Gauge("cmvigil_outbox_age_seconds", "Age of the oldest change not sent.", registry=r)

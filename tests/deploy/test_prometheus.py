@@ -35,6 +35,15 @@ def canary(partitions):
     return {f"cmvigil_canary_interval_seconds{job}}}": "3600x230", **seen}
 
 
+def expected(days, raised):
+    """Half-hourly patient-days and alerts, where five alerts at least are expected for 100 patient-days."""
+    return {
+        f"cmvigil_patient_days_total{W}}}": days,
+        f'cmvigil_alert_changes_total{W},status="raised",code="aki"}}': raised,
+        'cmvigil:expected_raised_per_100_patient_days:low{job="cmvigil",code="aki",ruleset="r"}': "5x432",
+    }
+
+
 # alert, series that fire it, series that do not, when to look
 CASES = [
     ("CmvigilWorkerDown", {f"up{W}}}": "1 0x10"}, {f"up{W}}}": "1x5 0x0 1x5"}, "5m"),
@@ -123,6 +132,10 @@ CASES = [
         {f'cmvigil_alert_changes_total{W},status="raised",code="aki"}}': "0+0.06x768"},
         "15d12h",
     ),
+    # 33.4 patient-days in half an hour, 5 or more alerts for 100: some 560 a week, of which a quarter are 140.
+    ("CmvigilRulesSilent", expected("0+33.4x432", "0+0.41x432"), expected("0+33.4x432", "0+0.43x432"), "8d12h"),
+    # No more than ten are to be expected in a week: nothing can be told of none.
+    ("CmvigilRulesSilent", expected("0+0.61x432", "0x432"), expected("0+0.58x432", "0x432"), "8d"),
 ]
 
 
@@ -203,6 +216,7 @@ def panels():
 
 def test_every_metric_that_a_dashboard_names_is_one_of_the_program_or_recorded():
     recorded = set(re.findall(r"- record: (\S+)", text()))
+    recorded |= {f"cmvigil:expected_raised_per_100_patient_days{bound}" for bound in ("", ":low", ":high")}
     found = list(panels())
     assert found
     for _, title, expression in found:
