@@ -1,4 +1,4 @@
-"""What a site's history lets expect: exact figures of a small log, the same as workers count, and what Prometheus reads."""
+"""What a site's history lets expect: exact figures of a small log, what workers count, and what Prometheus reads."""
 
 import json
 import shutil
