@@ -16,7 +16,7 @@ from streams.knowledge_files import read_plan
 from streams.live.canaries import PREFIX
 from streams.live.canary import CanaryError, CanaryMeters, course_of, fly
 from streams.live.logs import logger, set_up_logs
-from streams.live.pages import alive, guarded
+from streams.live.pages import own_pages
 from streams.live.settings import Settings, SettingsError
 from streams.live.topics import TopicsError, check
 from streams.logs import UnusableInput
@@ -61,15 +61,9 @@ async def _rounds(settings: Settings, plan: Plan, meters: CanaryMeters, token: s
         stopping.set()
         told.set()
 
-    async def readyz(_request: web.Request) -> web.Response:
-        return web.Response(status=200 if good else 503, text="ready\n" if good else "the last round failed\n")
-
-    async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=meters.page(), content_type="text/plain", charset="utf-8")
-
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, stop)
-    pages = guarded(token, {"/healthz": alive, "/readyz": readyz, "/metrics": metrics})
+    pages = own_pages(lambda: None if good else "the last round failed", meters.page, token)
     runner = web.AppRunner(pages, access_log=None)
     await runner.setup()
     try:

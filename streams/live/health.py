@@ -1,10 +1,10 @@
-"""The worker's own pages: `/healthz`, `/readyz` and `/metrics`. None shows anything of a patient."""
+"""What the worker's own pages (streams/live/pages.py) say of it."""
 
 from typing import Final
 
 from aiohttp import web
 
-from streams.live.pages import alive, guarded
+from streams.live.pages import own_pages
 from streams.live.worker import Monitor
 
 STALLED_SECONDS: Final = 60.0
@@ -23,15 +23,15 @@ def not_ready(monitor: Monitor) -> str | None:
 
 
 def pages(monitor: Monitor, token: str | None) -> web.Application:
-    """The pages of a worker."""
+    """The pages as an application; `token` guards what tells more than life or death."""
 
-    async def readyz(_request: web.Request) -> web.Response:
-        why = not_ready(monitor)
-        monitor.meters.ready.set(0 if why else 1)
-        return web.Response(status=503 if why else 200, text=f"{why or 'ready'}\n")
+    def why() -> str | None:
+        found = not_ready(monitor)
+        monitor.meters.ready.set(0 if found else 1)
+        return found
 
-    async def metrics(_request: web.Request) -> web.Response:
-        monitor.meters.ready.set(0 if not_ready(monitor) else 1)
-        return web.Response(body=monitor.meters.page(), content_type="text/plain", charset="utf-8")
+    def metrics() -> bytes:
+        why()
+        return monitor.meters.page()
 
-    return guarded(token, {"/healthz": alive, "/readyz": readyz, "/metrics": metrics})
+    return own_pages(why, metrics, token)

@@ -1,15 +1,21 @@
-"""Pages for operators. Beyond loopback every page but `/healthz` asks for a bearer token."""
+"""The pages of a program that runs: `/healthz`, `/readyz` and `/metrics`. None shows anything of a patient.
+
+Beyond loopback every page but `/healthz` asks for a bearer token.
+"""
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def guarded(token: str | None, handlers: Mapping[str, Handler]) -> web.Application:
-    """Pages as an application; `token` guards what tells more than life or death."""
+def own_pages(not_ready: Callable[[], str | None], metrics: Callable[[], bytes], token: str | None) -> web.Application:
+    """The pages as an application; `token` guards what tells more than life or death.
+
+    `not_ready` says why the program is not ready, or None if it is; `metrics` gives what Prometheus scrapes.
+    """
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -22,11 +28,16 @@ def guarded(token: str | None, handlers: Mapping[str, Handler]) -> web.Applicati
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readyz(_request: web.Request) -> web.Response:
+        why = not_ready()
+        return web.Response(status=503 if why else 200, text=f"{why or 'ready'}\n")
+
+    async def scrape(_request: web.Request) -> web.Response:
+        return web.Response(body=metrics(), content_type="text/plain", charset="utf-8")
+
     app = web.Application(middlewares=[guard])
-    app.add_routes([web.get(path, handler) for path, handler in handlers.items()])
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", scrape)])
     return app
-
-
-async def alive(_request: web.Request) -> web.Response:
-    """The process lives."""
-    return web.Response(text="alive\n")
