@@ -364,6 +364,25 @@ def worker(
 
 
 @app.command()
+def forget(
+    patient: Annotated[str, typer.Argument(metavar="PATIENT", help="The patient_id; - reads it from standard input.")],
+    *,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who asks for it, for the audit record.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for the audit record.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is, and delete nothing.")] = False,
+    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long workers may take.")] = 120,
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+) -> None:
+    """Delete one patient: state and alerts. Says what stays in topics that cannot delete by patient, and until when."""
+    from streams.commands.forget import run_forget  # noqa: PLC0415
+
+    settings = _settings(config, bootstrap_servers=bootstrap, topic_prefix=prefix)
+    _exit(run_forget(settings, patient, by=by, reason=reason, dry_run=dry_run, wait=wait))
+
+
+@app.command()
 def canary(
     *,
     config: ConfigOption = None,

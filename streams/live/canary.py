@@ -8,12 +8,10 @@ so that nothing of it adds up. A round has succeeded on a partition when its ale
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
-from kafka.partitioner import murmur2
+from kafka import TopicPartition
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from monitor.advance import advance, receive
@@ -22,9 +20,10 @@ from monitor.patient import Patient
 from monitor.plan import Plan
 from monitor.times import HOUR, MINUTE, Time, iso
 from streams.live.canaries import PREFIX, is_canary
+from streams.live.clients import open_consumer, partition_of
 from streams.live.messages import Forget
 from streams.live.produce import TOPIC_OF, Message, produce
-from streams.live.settings import Settings, SettingsError, kafka_options
+from streams.live.settings import Settings
 from streams.live.topics import INPUTS, TopicsError
 
 _SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -88,7 +87,7 @@ def canaries(partitions: int) -> list[str]:
     number = 0
     while len(found) < partitions:
         name = f"{PREFIX}{number}"
-        found.setdefault((murmur2(name.encode()) & 0x7FFFFFFF) % partitions, name)
+        found.setdefault(partition_of(name.encode(), partitions), name)
         number += 1
     return [found[partition] for partition in range(partitions)]
 
@@ -196,15 +195,7 @@ def _wait(
 @contextmanager
 def _watching(settings: Settings) -> Iterator[Callable[[], Iterator[_Said]]]:
     """Gives what reads the changes of canaries from `alert-log`, from now on."""
-    try:
-        consumer: Any = KafkaConsumer(
-            **kafka_options(settings), client_id="cmvigil-canary", enable_auto_commit=False, auto_offset_reset="latest"
-        )
-    except SettingsError as error:
-        raise TopicsError(str(error)) from None
-    except (KafkaError, OSError, ValueError) as error:
-        raise TopicsError(f"broker: {type(error).__name__}") from None
-    try:
+    with open_consumer(settings, auto_offset_reset="latest") as consumer:
         topic = settings.topic("alert-log")
         tps = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         if not tps:
@@ -219,10 +210,6 @@ def _watching(settings: Settings) -> Iterator[Callable[[], Iterator[_Said]]]:
                 yield from (_said.decode(one.value) for one in records if one.key and is_canary(one.key))
 
         yield read
-    except KafkaError as error:
-        raise TopicsError(f"broker: {type(error).__name__}") from None
-    finally:
-        consumer.close()
 
 
 def _send(settings: Settings, events: Iterable[Event]) -> None:

@@ -327,6 +327,7 @@ class Monitor:
             while self.outgoing:
                 one = self.outgoing.popleft()
                 if isinstance(one, _Burial):
+                    self.hook("before-burial")
                     for alert_id in one.alerts:
                         await self._put(self._alerts, alert_id.encode(), None, None, one.done)
                     continue
