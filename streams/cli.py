@@ -382,6 +382,29 @@ def forget(
     _exit(run_forget(settings, patient, by=by, reason=reason, dry_run=dry_run, wait=wait))
 
 
+BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup: patient data, compressed.")]
+
+
+@app.command()
+def backup(
+    path: BackupFile, *, config: ConfigOption = None, bootstrap: BootstrapOption = None, prefix: PrefixOption = None
+) -> None:
+    """Write the state of all patients, the alerts and what was said into a file, while workers run."""
+    from streams.commands.backup import run_backup  # noqa: PLC0415
+
+    _exit(run_backup(_settings(config, bootstrap_servers=bootstrap, topic_prefix=prefix), path))
+
+
+@app.command()
+def restore(
+    path: BackupFile, *, config: ConfigOption = None, bootstrap: BootstrapOption = None, prefix: PrefixOption = None
+) -> None:
+    """Write a backup into empty topics, and set from where workers read on. Stop them all first."""
+    from streams.commands.backup import run_restore  # noqa: PLC0415
+
+    _exit(run_restore(_settings(config, bootstrap_servers=bootstrap, topic_prefix=prefix), path))
+
+
 @app.command()
 def canary(
     *,

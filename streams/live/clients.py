@@ -1,16 +1,24 @@
 """Kafka's clients for commands that look at topics or write a few records: opened, used, closed, errors named."""
 
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    KafkaError,
+    NotCoordinatorError,
+)
 from kafka.partitioner import murmur2
 
 from streams.live.settings import Settings, SettingsError, kafka_options
 from streams.live.topics import TopicsError
+
+T = TypeVar("T")
 
 
 class Record(NamedTuple):
@@ -110,3 +118,15 @@ def _named(*, opening: bool = True) -> Iterator[None]:
         if not opening:
             raise
         raise TopicsError(f"broker: {type(error).__name__}") from None
+
+
+def patiently(call: Callable[[], T], seconds: float = 30.0) -> T:
+    """What a call gives, tried anew while a broker that has just started has no coordinator for groups yet."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)

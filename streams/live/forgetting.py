@@ -16,7 +16,7 @@ import msgspec
 from kafka import TopicPartition
 
 from monitor.times import SECOND, iso
-from streams.live.clients import Record, open_admin, open_consumer, partition_of, read, write
+from streams.live.clients import Record, open_admin, open_consumer, partition_of, patiently, read, write
 from streams.live.messages import DeadLetter, Forget
 from streams.live.settings import Settings
 from streams.live.topics import INPUTS, STATE, retention
@@ -146,7 +146,7 @@ def taken(settings: Settings, ends: dict[Any, int], wait: float) -> bool:
     until = time.monotonic() + wait
     with open_admin(settings) as admin:
         while True:
-            found = admin.list_group_offsets({group: list(ends)})[group]
+            found = patiently(lambda: admin.list_group_offsets({group: list(ends)}))[group]
             committed = {tp: one.offset for tp, one in found.items()}
             if all(committed.get(tp, -1) >= end for tp, end in ends.items()):
                 return True
