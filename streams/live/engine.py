@@ -143,7 +143,7 @@ class Engine:
             head = peek(self._states[key])
             if head.next_due != NEVER:
                 self._schedule(part, key, head.next_due)
-            if head.outbox or head.next_due != NEVER or head.ruleset != self._mark:
+            if head.outbox or head.next_due != NEVER or head.ruleset != self._mark or head.older:
                 part.unscanned.append(key)
 
     def forget(self) -> None:
@@ -381,8 +381,8 @@ class Engine:
                 heappush(self._parts[partition].tombstones, (at, key, alert_id))
             else:
                 live.sends.append(one)
-        if live.sends:
-            # Durable, but perhaps not sent: a write hands them over again.
+        if live.sends or loaded.older:
+            # Durable, but perhaps not sent, or of an older version: a write hands them over again, in this one.
             self.dirty[key] = partition
         if loaded.stale:
             self._say(live, key, rejudge(p, max(p.clock, self.clock(partition))))
