@@ -44,10 +44,12 @@ check: .venv/dev ## Format, lint, types, import contract and the fast tests (2 m
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 -m "not slow and not live"
 
-# Prometheus's own evaluator tests the alert rules. Where it cannot be installed, those tests say that they skip.
+# Prometheus's own evaluator tests the alert rules, and a live test runs it with Alertmanager. Where they cannot be
+# installed, those tests say that they skip.
 promtool:
-	@command -v promtool > /dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq \
-		&& apt-get install -y -qq --no-install-recommends prometheus > /dev/null; } || echo "promtool: not installed"
+	@{ command -v promtool && command -v prometheus-alertmanager; } > /dev/null || [ "$$(id -u)" != 0 ] || { \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager \
+		> /dev/null; } || echo "promtool: not installed"
 
 test: .venv/dev promtool ## Everything: what `check` runs, the slow and the live tests, and every branch of monitor/
 	$(BIN)/ruff format --check .

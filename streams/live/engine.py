@@ -106,6 +106,7 @@ class Engine:
         self._inputs = frozenset(inputs)
         self._taken = {topic: meters.events.labels(topic, "taken") for topic in self._inputs}
         self._unwatched = {topic: meters.events.labels(topic, "unwatched") for topic in self._inputs}
+        self._rejected = {topic: meters.events.labels(topic, "rejected") for topic in self._inputs}
         self._mode = mode
         self._wall = wall
         self._meters = meters
@@ -207,7 +208,7 @@ class Engine:
                 facts.append(fact)
         self._gate.trim()
         if refused:
-            self._meters.events.labels(topic, "rejected").inc(len(refused))
+            self._rejected[topic].inc(len(refused))
         if not facts or key is None:
             return Step([], refused)
         live = self._live(partition, key)

@@ -2,7 +2,7 @@
 
 from collections import Counter as Counts
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
@@ -12,6 +12,8 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 _LAG: Final = (60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604800)
 _SHORT: Final = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 1e-2, 0.1, 1)
 _BYTES: Final = (256, 1024, 4096, 16384, 65536, 262144, 1048576)
+_REASONS: Final = sorted({"key", "too-late", "other"}.union(*(one.__struct_fields__ for one in get_args(Event))))
+"""What most refusals are for, counted from zero: of a series that begins at 1 Prometheus sees no increase."""
 UNMAPPED: Final = 200
 """Distinct unmapped codes that are counted by name; all others together."""
 
@@ -46,6 +48,8 @@ class Meters:
         )
         self._open = Gauge("cmvigil_open_alerts", "Alerts that are not closed.", ["code", "severity"], registry=r)
         self.dead_letters = Counter("cmvigil_dead_letters", "Refused inputs by field.", ["reason"], registry=r)
+        for reason in _REASONS:
+            self.dead_letters.labels(reason)
         self._unmapped = Counter(
             "cmvigil_unmapped_codes", "Events of codes and drugs that no rule watches.", ["kind", "code"], registry=r
         )
@@ -98,7 +102,7 @@ class Meters:
         self._unmapped.labels(type(event).__name__.removesuffix("Event").lower(), name).inc()
 
     def expect_codes(self, codes: Iterable[tuple[str, str]]) -> None:
-        """Counts from zero what may be raised: of a series that begins at 1 Prometheus sees no increase."""
+        """Counts from zero what may be raised."""
         for code, severity in codes:
             self.changes.labels(code, "raised", severity)
 

@@ -103,6 +103,16 @@ CASES = [
         "60m",
     ),
     (
+        "CmvigilDeadLetters",
+        # The first of a reason that nobody foresaw.
+        {
+            f'cmvigil_dead_letters_total{W},reason="odd"}}': "_x10 1x90",
+            f'cmvigil_events_total{W},outcome="rejected"}}': "0x10 1x90",
+        },
+        {f'cmvigil_events_total{W},outcome="rejected"}}': "5x100"},
+        "61m",
+    ),
+    (
         "CmvigilManyRefused",
         {
             f'cmvigil_events_total{W},outcome="rejected"}}': "0+2x60",
