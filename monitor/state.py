@@ -24,6 +24,9 @@ from monitor.times import ALWAYS, NEVER, SECOND, Time
 from monitor.types import DETECTED, FINAL, NOT_DETECTED, WITHDRAWN, Act, Dose, Lab, Person, Saying
 
 VERSION: Final = 1
+UPGRADES: Final[dict[int, Callable[[bytes], bytes]]] = {}
+"""By version, how the body of such a state becomes one of the next version: a new version adds an entry. The header
+stays as it is, for older programs to know what they cannot read."""
 
 _HEADER: Final = struct.Struct(">BB8sqq")
 _OUTBOX: Final = 1
@@ -51,12 +54,20 @@ class Header(NamedTuple):
     next_due: Time
     outbox: bool
 
+    @property
+    def older(self) -> bool:
+        """Whether it is of an older version, and is to be written anew."""
+        return self.version != VERSION
+
 
 class Loaded(NamedTuple):
-    """A patient as it was, and whether it was judged under another ruleset and is to be judged once anew."""
+    """A patient as it was; whether it was judged under another ruleset and is to be judged once anew; and whether its
+    bytes are of an older version and are to be written anew.
+    """
 
     patient: Patient
     stale: bool
+    older: bool
 
 
 _Id = str | tuple[int, bytes]
@@ -111,7 +122,7 @@ def peek(data: bytes) -> Header:
     if len(data) < _HEADER.size:
         raise StateError("state: too short")
     version, flags, ruleset, clock, due = _HEADER.unpack_from(data)
-    if version != VERSION:
+    if version > VERSION or not all(one in UPGRADES for one in range(version, VERSION)):
         raise StateError(f"state: version {version}, this program reads version {VERSION}")
     return Header(version, ruleset, clock, due, bool(flags & _OUTBOX))
 
@@ -137,8 +148,11 @@ def load(plan: Plan, patient_id: str, data: bytes) -> Loaded:
     Raises StateError for bytes that are no state, and for a newer version.
     """
     head = peek(data)
+    packed: bytes | memoryview = memoryview(data)[_HEADER.size :]
     try:
-        body = _decode(memoryview(data)[_HEADER.size :])
+        for version in range(head.version, VERSION):
+            packed = UPGRADES[version](bytes(packed))
+        body = _decode(packed)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise StateError("state: corrupt") from None
     p = Patient(plan, patient_id)
@@ -159,7 +173,7 @@ def load(plan: Plan, patient_id: str, data: bytes) -> Loaded:
     packing.doses.clear()
     attach(p)
     _set_alarms(p)
-    return Loaded(p, head.ruleset != ruleset_mark(plan))
+    return Loaded(p, head.ruleset != ruleset_mark(plan), head.older)
 
 
 def _set_alarms(p: Patient) -> None:

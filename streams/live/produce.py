@@ -135,14 +135,15 @@ def produce(
     messages: Iterable[Message],
     *,
     speed: float | None = None,
-    marker_seconds: int = 60,
+    marker_seconds: int | None = 60,
     until: Time | None = None,
     progress: Callable[[int], None] = lambda _count: None,
 ) -> Produced:
     """Sends all messages and waits until the broker has them.
 
     A marker goes to every partition of every input when the recordings have come to another span of `marker_seconds`,
-    and at the end (`until`, or the last recording). Raises TopicsError where the broker cannot be reached.
+    and at the end (`until`, or the last recording); none where that is None. Raises TopicsError where the broker
+    cannot be reached.
     """
     failed: list[str] = []
     producer = _producer(settings)
@@ -163,7 +164,7 @@ def produce(
             return sum(counts.values())
 
         for one in messages:
-            if one.at > ALWAYS:
+            if one.at > ALWAYS and marker_seconds is not None:
                 here = one.at // (marker_seconds * SECOND)
                 if span is not None and here > span:
                     # All that was recorded before this span has been sent: on each partition it stands before this.

@@ -12,10 +12,11 @@ from aiohttp import web
 
 from monitor.plan import Plan
 from streams.codes import Codes
+from streams.live.ending import die
 from streams.live.health import pages
 from streams.live.logs import logger, set_up_logs
 from streams.live.settings import Settings
-from streams.live.worker import Hook, Monitor, build, die, no_hook
+from streams.live.worker import Hook, Monitor, build, no_hook
 
 GRACE_SECONDS: Final = 25.0
 

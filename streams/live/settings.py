@@ -70,6 +70,14 @@ class Settings(BaseModel):
     tick_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     session_timeout_seconds: Annotated[float, Field(ge=6, le=300)] = 30.0
 
+    audit_key_file: Path | None = None
+    """A secret that the hashes of patients in audit records are made with."""
+    canary_port: Annotated[int, Field(ge=0, le=65535)] = 8003
+    canary_seconds: Annotated[float, Field(ge=1)] = 3600.0
+    """From one round of the canary to the next."""
+    canary_wait_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long a canary's alerts may take, above which the round has failed."""
+
     @field_validator("knowledge", mode="before")
     @classmethod
     def _paths(cls, value: object) -> object:
@@ -100,14 +108,13 @@ class Settings(BaseModel):
             return _secret(self.sasl_password_file, "sasl_password_file")
         return None if self.sasl_password is None else self.sasl_password.get_secret_value()
 
+    def audit_key(self) -> str | None:
+        """What audit records hide patients with. Raises SettingsError where its file cannot be read or is too short."""
+        return None if self.audit_key_file is None else _long_secret(self.audit_key_file, "audit_key_file")
+
     def http_token(self) -> str | None:
         """What the pages ask for. Raises SettingsError where its file cannot be read or is too short."""
-        if self.http_token_file is None:
-            return None
-        token = _secret(self.http_token_file, "http_token_file")
-        if len(token) < 16:
-            raise SettingsError("http_token_file: fewer than 16 characters")
-        return token
+        return None if self.http_token_file is None else _long_secret(self.http_token_file, "http_token_file")
 
 
 def load_settings(
@@ -179,6 +186,13 @@ def _secret(path: Path, name: str) -> str:
         return path.read_text().strip()
     except (OSError, UnicodeDecodeError):
         raise SettingsError(f"{name}: cannot be read") from None
+
+
+def _long_secret(path: Path, name: str) -> str:
+    secret = _secret(path, name)
+    if len(secret) < 16:
+        raise SettingsError(f"{name}: fewer than 16 characters")
+    return secret
 
 
 def _is_loopback(host: str) -> bool:

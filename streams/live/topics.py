@@ -41,12 +41,16 @@ def layout(settings: Settings) -> list[TopicLayout]:
         "cleanup.policy": "compact",
         "segment.bytes": str(64 * 1024 * 1024),
         "min.cleanable.dirty.ratio": "0.1",
+        # What is deleted or replaced is off the disk within days, however quiet the topic: a segment that is still
+        # written is never cleaned otherwise.
+        "max.compaction.lag.ms": str(24 * _HOUR_MS),
     }
     wanted = {
         **dict.fromkeys(INPUTS, kept),
         STATE: compacted | {"max.message.bytes": str(8 * 1024 * 1024)},
         "alerts": compacted,
         "alert-log": _FOREVER,
+        "audit-log": _FOREVER,
         "dead-letters": _FOREVER | {"max.message.bytes": str(8 * 1024 * 1024)},
     }
     return [
@@ -79,6 +83,15 @@ def check(settings: Settings) -> list[str]:
     """What is not as it is to be, each with what to do; empty where all is right. Raises TopicsError."""
     with _admin(settings) as admin:
         return list(_wrong(admin, layout(settings)))
+
+
+def retention(settings: Settings) -> dict[str, int]:
+    """For how long each topic keeps its records, in ms since they arrived; -1: forever. Raises TopicsError."""
+    names = {one.name: one.name.removeprefix(settings.topic_prefix) for one in layout(settings)}
+    with _admin(settings) as admin:
+        there = set(admin.list_topics())
+        configs = _configs(admin, [name for name in names if name in there])
+    return {names[topic]: int(given.get("retention.ms", -1)) for topic, given in configs.items()}
 
 
 def _wrong(admin: Any, wanted: list[TopicLayout]) -> Iterator[str]:
