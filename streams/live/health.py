@@ -1,20 +1,14 @@
-"""The worker's own pages: `/healthz`, `/readyz` and `/metrics`. None shows anything of a patient.
+"""What the worker's own pages (streams/live/pages.py) say of it."""
 
-Beyond loopback every page but `/healthz` asks for a bearer token.
-"""
-
-import hmac
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
 
+from streams.live.pages import own_pages
 from streams.live.worker import Monitor
 
 STALLED_SECONDS: Final = 60.0
 """A message that is taken and not durable for so long means that commits stand still."""
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def not_ready(monitor: Monitor) -> str | None:
@@ -31,29 +25,13 @@ def not_ready(monitor: Monitor) -> str | None:
 def pages(monitor: Monitor, token: str | None) -> web.Application:
     """The pages as an application; `token` guards what tells more than life or death."""
 
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if token is not None and request.path != "/healthz":
-            given = request.headers.get("Authorization", "")
-            if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
-                return web.Response(status=401, text="a bearer token is required\n")
-        response = await handler(request)
-        response.headers["Content-Security-Policy"] = "default-src 'none'"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
+    def why() -> str | None:
+        found = not_ready(monitor)
+        monitor.meters.ready.set(0 if found else 1)
+        return found
 
-    async def healthz(_request: web.Request) -> web.Response:
-        return web.Response(text="alive\n")
+    def metrics() -> bytes:
+        why()
+        return monitor.meters.page()
 
-    async def readyz(_request: web.Request) -> web.Response:
-        why = not_ready(monitor)
-        monitor.meters.ready.set(0 if why else 1)
-        return web.Response(status=503 if why else 200, text=f"{why or 'ready'}\n")
-
-    async def metrics(_request: web.Request) -> web.Response:
-        monitor.meters.ready.set(0 if not_ready(monitor) else 1)
-        return web.Response(body=monitor.meters.page(), content_type="text/plain", charset="utf-8")
-
-    app = web.Application(middlewares=[guard])
-    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
-    return app
+    return own_pages(why, metrics, token)

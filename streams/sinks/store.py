@@ -8,6 +8,7 @@ import fcntl
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -106,6 +107,11 @@ class Done(NamedTuple):
     delivery: Delivery
     refused: int | None = None
     due: Time | None = None
+
+
+def wall() -> Time:
+    """The time of day."""
+    return time.time_ns() // 1000
 
 
 def routes_of(settings: DeliverySettings) -> Routes:
@@ -341,8 +347,13 @@ def due(db: sqlite3.Connection, sink: str, now: Time, limit: int) -> list[Delive
 
 
 def next_due(db: sqlite3.Connection, sink: str) -> Time | None:
-    """When the next delivery to a sink is due; None where none waits."""
-    query = "SELECT MIN(due) FROM deliveries WHERE sink = ? AND refused IS NULL"
+    """When the next delivery to a sink may be made; None where none waits."""
+    query = """
+    SELECT MIN(d.due) FROM deliveries d WHERE d.sink = ?1 AND d.refused IS NULL AND NOT EXISTS (
+        SELECT 1 FROM deliveries e
+        WHERE e.sink = ?1 AND e.alert_id = d.alert_id AND e.refused IS NULL AND e.seq < d.seq
+    )
+    """
     found: Time | None = db.execute(query, (sink,)).fetchone()[0]
     return found
 

@@ -103,7 +103,7 @@ def test_an_alert_that_fails_keeps_its_order_and_holds_up_no_other(db):
     assert waiting(db) == [("b", 1)]
     assert next_due(db, "hook") == NOW
     assert deliver_all(db) == [("b", 1)]
-    assert next_due(db, "hook") == NOW  # the second change of a, which waits for the first
+    assert next_due(db, "hook") == NOW + MINUTE  # the second change of a waits for the first
     assert deliver_all(db, now=NOW + MINUTE) == [("a", 1), ("a", 2)]
     assert next_due(db, "hook") is None
 
@@ -239,6 +239,12 @@ def test_the_bytes_of_what_is_delivered_do_not_pile_up(db):
         taken(db, change(seq, "updated"))
         for sink in ("hook", "am") if seq > 40 else ():
             deliver_all(db, sink)
+    assert db.execute("SELECT COUNT(*), COUNT(body) FROM changes").fetchone() == (49, 1)
+
+
+def test_nor_do_the_bytes_of_what_no_sink_wants(db):
+    routes = ROUTES._replace(direct={"am": 1})
+    taken(db, *(change(seq, "updated", severity="info") for seq in range(1, 50)), routes=routes)
     assert db.execute("SELECT COUNT(*), COUNT(body) FROM changes").fetchone() == (49, 1)
 
 
