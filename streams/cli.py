@@ -363,7 +363,7 @@ def deliver(
         Path | None,
         typer.Option(metavar="FILE", help="What is still to be delivered (default cmvigil-deliver.sqlite)."),
     ] = None,
-    port: Annotated[int | None, typer.Option(help="Of /healthz, /readyz and /metrics (default 8003).")] = None,
+    port: Annotated[int | None, typer.Option(help="Of /healthz, /readyz and /metrics (default 8004).")] = None,
     list_refused: Annotated[
         bool, typer.Option("--refused", help="List what sinks refused, as NDJSON, and deliver nothing.")
     ] = False,
@@ -373,6 +373,9 @@ def deliver(
     drop_sink: Annotated[
         str | None, typer.Option(metavar="NAME", help="Forget a sink that is no longer set, with what waits for it.")
     ] = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Delete the patient whose id is on standard input from the store, and end.")
+    ] = False,
 ) -> None:
     """Deliver every change of an alert: webhooks, Alertmanager, FHIR; and to the next one where nobody acts.
 
@@ -389,6 +392,8 @@ def deliver(
         _exit(command.put_in_line(settings))
     if drop_sink is not None:
         _exit(command.forget_sink(settings, drop_sink))
+    if forget:
+        _exit(command.forget_patient(settings, sys.stdin.read().strip()))
     _exit(command.run(settings))
 
 

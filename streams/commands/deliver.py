@@ -13,7 +13,7 @@ from streams.sinks.run import run_deliver
 from streams.sinks.settings import DeliverySettings, FhirTopicSink
 from streams.sinks.store import StoreError, open_store, routes_of, wall
 from streams.sinks.topic import topic_layout
-from streams.sinks.upkeep import drop_sink, refused, retry_refused
+from streams.sinks.upkeep import drop_sink, forget, refused, retry_refused
 
 AWAY_SECONDS = 3.0
 """A broker that has not answered then is away: what the store holds is delivered all the same."""
@@ -64,6 +64,13 @@ def forget_sink(settings: DeliverySettings, sink: str) -> int:
     if any(one.name == sink for one in settings.sinks):
         return refuse(SettingsError("--drop-sink: it is still set"))
     return _in_store(settings, lambda db: f"{drop_sink(db, sink)} changes for that sink are forgotten")
+
+
+def forget_patient(settings: DeliverySettings, patient_id: str) -> int:
+    """Deletes a patient from the store; whoever was told of the patient's alerts has to be asked besides."""
+    if not patient_id:
+        return refuse(SettingsError("--forget: no patient id on standard input"))
+    return _in_store(settings, lambda db: f"{forget(db, patient_id)} alerts are forgotten")
 
 
 def _in_store(settings: DeliverySettings, work: Callable[[sqlite3.Connection], str | None]) -> int:

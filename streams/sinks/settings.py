@@ -137,7 +137,7 @@ class Step(_Part):
 class DeliverySettings(Settings):
     """What `cmvigil deliver` is told, beyond how Kafka is reached."""
 
-    http_port: Annotated[int, Field(ge=0, le=65535)] = 8003
+    http_port: Annotated[int, Field(ge=0, le=65535)] = 8004
     store: Path = Path("cmvigil-deliver.sqlite")
     """The file of what is still to be delivered. Patient data: put it where only the deliverer reads it."""
     group: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "cmvigil-deliver"

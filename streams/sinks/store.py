@@ -18,6 +18,7 @@ import msgspec
 
 from monitor.times import Time, parse_time
 from monitor.types import Alert
+from streams.live.canaries import is_canary
 from streams.sinks.changes import ACTIONS, SEVERITY_RANK, UnreadableChange, read_change
 from streams.sinks.detected_issue import Action
 from streams.sinks.escalation import Urgency, urgency
@@ -34,10 +35,11 @@ CREATE TABLE positions (
     topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition)
 ) WITHOUT ROWID;
 CREATE TABLE alerts (
-    alert_id TEXT PRIMARY KEY, seq INTEGER NOT NULL, state TEXT NOT NULL, severity TEXT NOT NULL,
-    first_emitted_at TEXT NOT NULL, severities TEXT NOT NULL, actions BLOB NOT NULL,
+    alert_id TEXT PRIMARY KEY, patient_id TEXT NOT NULL, seq INTEGER NOT NULL, state TEXT NOT NULL,
+    severity TEXT NOT NULL, first_emitted_at TEXT NOT NULL, severities TEXT NOT NULL, actions BLOB NOT NULL,
     waits_since INTEGER, steps INTEGER NOT NULL, taken INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX alerts_of_patient ON alerts (patient_id);
 CREATE INDEX alerts_waiting ON alerts (steps, waits_since) WHERE waits_since IS NOT NULL;
 CREATE INDEX alerts_closed ON alerts (taken) WHERE state IN ('resolved', 'retracted');
 CREATE TABLE changes (alert_id TEXT, seq INTEGER, body BLOB, PRIMARY KEY (alert_id, seq)) WITHOUT ROWID;
@@ -85,6 +87,7 @@ class Taken(NamedTuple):
     changes: int
     repeated: int
     unreadable: int
+    canary: int
 
 
 class Delivery(NamedTuple):
@@ -165,6 +168,7 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA secure_delete = ON")
     if not found:
         _make(db)
 
@@ -210,7 +214,7 @@ def positions(db: sqlite3.Connection, topic: str) -> dict[int, int]:
 
 def take(db: sqlite3.Connection, records: Iterable[Record], routes: Routes, now: Time) -> Taken:
     """Takes what was read: each change once, to every sink that it concerns, with the positions after it."""
-    outcomes = [0, 0, 0]
+    outcomes = [0, 0, 0, 0]
     with writing(db):
         for record in records:
             outcomes[_take_one(db, record, routes, now)] += 1
@@ -229,6 +233,8 @@ def _take_one(db: sqlite3.Connection, record: Record, routes: Routes, now: Time)
         place = (record.topic, record.partition, record.offset)
         db.execute("INSERT OR IGNORE INTO unreadable VALUES (?, ?, ?, ?, ?)", (*place, str(why), record.value))
         return 2
+    if is_canary(change.patient_id):
+        return 3
     key = (change.alert_id, change.seq)
     if not db.execute("INSERT OR IGNORE INTO changes VALUES (?, ?, ?)", (*key, body)).rowcount:
         return 1
@@ -263,9 +269,9 @@ def _note_alert(db: sqlite3.Connection, change: Alert, routes: Routes, now: Time
         db.execute(query, (*told, change.alert_id))
         return True
     waits = urgency(None if since is None else Urgency(since, steps), change, routes.escalate, now)
-    stands = (change.alert_id, change.seq, change.state, change.severity)
+    stands = (change.alert_id, change.patient_id, change.seq, change.state, change.severity)
     waited = (waits.since, waits.steps) if waits else (None, 0)
-    db.execute("INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*stands, *told, *waited, now))
+    db.execute("INSERT OR REPLACE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*stands, *told, *waited, now))
     return False
 
 

@@ -67,6 +67,20 @@ def prune(db: sqlite3.Connection, before: Time) -> int:
     return len(gone)
 
 
+def forget(db: sqlite3.Connection, patient_id: str) -> int:
+    """Deletes all that the store holds of a patient, from the disk too; returns how many alerts that were.
+
+    What still waited to be delivered of them is not delivered. Where another process reads at that moment, old bytes
+    stay in the write-ahead log until SQLite comes round to it again.
+    """
+    with writing(db):
+        found = db.execute("SELECT alert_id FROM alerts WHERE patient_id = ?", (patient_id,)).fetchall()
+        for table in ("deliveries", "changes", "follows", "alerts"):
+            db.executemany(f"DELETE FROM {table} WHERE alert_id = ?", found)  # noqa: S608 - names of our own
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return len(found)
+
+
 def loads(db: sqlite3.Connection, sinks: Collection[str]) -> dict[str, Load]:
     """What waits for each sink; beside those that are named, those for which something is left."""
     query = """

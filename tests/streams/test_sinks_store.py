@@ -34,6 +34,7 @@ from streams.sinks.store import (
 from streams.sinks.upkeep import (
     drop_sink,
     escalate,
+    forget,
     loads,
     next_escalation,
     open_count,
@@ -78,11 +79,11 @@ def db(tmp_path):
 
 def test_each_change_goes_once_to_each_sink_whatever_is_read_again(db, tmp_path):
     life = [change(), change(2, "updated"), change(3, "resolved", "resolved")]
-    assert taken(db, *life) == (3, 0, 0)
+    assert taken(db, *life) == (3, 0, 0, 0)
     assert deliver_all(db) == [(life[0].alert_id, seq) for seq in (1, 2, 3)]
     db.close()
     again = open_store(tmp_path / "d.sqlite")
-    assert taken(again, *life) == (0, 3, 0)
+    assert taken(again, *life) == (0, 3, 0, 0)
     assert deliver_all(again) == []
     assert deliver_all(again, "am") == [(life[0].alert_id, seq) for seq in (1, 2, 3)]
     again.close()
@@ -140,8 +141,8 @@ def test_a_sink_hears_of_an_alert_from_its_least_severity_on_and_then_to_its_end
 
 
 def test_what_is_no_change_is_kept_with_its_place_and_stops_nothing(db):
-    assert taken(db, b"junk", change(), b"\xff") == (1, 0, 2)
-    assert taken(db, b"junk") == (0, 0, 1)
+    assert taken(db, b"junk", change(), b"\xff") == (1, 0, 2, 0)
+    assert taken(db, b"junk") == (0, 0, 1, 0)
     kept = db.execute('SELECT "offset", value FROM unreadable').fetchall()
     assert kept == [(0, b"junk"), (2, b"\xff")]
 
@@ -246,6 +247,25 @@ def test_nor_do_the_bytes_of_what_no_sink_wants(db):
     routes = ROUTES._replace(direct={"am": 1})
     taken(db, *(change(seq, "updated", severity="info") for seq in range(1, 50)), routes=routes)
     assert db.execute("SELECT COUNT(*), COUNT(body) FROM changes").fetchone() == (49, 1)
+
+
+def test_what_a_canary_says_is_read_and_goes_nowhere(db):
+    assert taken(db, change(patient_id="cmvigil-canary-3"), first=6) == (0, 0, 0, 1)
+    assert positions(db, "alert-log") == {0: 7}
+    assert waiting(db) == []
+    assert open_count(db) == 0
+
+
+def test_a_patient_that_is_to_be_forgotten_leaves_no_byte_on_the_disk(db, tmp_path):
+    taken(db, change(alert_id="a"), change(2, "acknowledged", "acknowledged", alert_id="a", reason="mrn-0042 seen"))
+    taken(db, change(alert_id="b", patient_id="mrn-0007"))
+    finish(db, [Done(one) for one in due(db, "am", NOW, 9)])
+    assert forget(db, "mrn-0042") == 1
+    assert forget(db, "mrn-0042") == 0
+    assert waiting(db) == [("b", 1)]
+    for file in tmp_path.iterdir():
+        assert b"mrn-0042" not in file.read_bytes(), file
+    assert b"mrn-0007" in (tmp_path / "d.sqlite").read_bytes()
 
 
 # Life of one alert after another: what may happen in any order
