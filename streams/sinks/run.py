@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
@@ -134,8 +134,12 @@ def _start_reading(settings: DeliverySettings, intake: Intake) -> "asyncio.Futur
     ended: asyncio.Future[None] = loop.create_future()
 
     def end(how: Callable[[], None]) -> None:
-        if not ended.done():
-            how()
+        def once() -> None:
+            if not ended.done():
+                how()
+
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(once)
 
     def read() -> None:
         try:
@@ -145,9 +149,9 @@ def _start_reading(settings: DeliverySettings, intake: Intake) -> "asyncio.Futur
             finally:
                 db.close()
         except Exception as error:  # noqa: BLE001 - whatever it is, the process ends
-            loop.call_soon_threadsafe(end, partial(ended.set_exception, error))
+            end(partial(ended.set_exception, error))
         else:
-            loop.call_soon_threadsafe(end, partial(ended.set_result, None))
+            end(partial(ended.set_result, None))
 
     threading.Thread(target=read, name="intake", daemon=True).start()
     return ended

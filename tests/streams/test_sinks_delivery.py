@@ -64,6 +64,7 @@ def assert_in_order(pairs):
         assert seqs == sorted(seqs)
 
 
+@pytest.mark.slow
 def test_a_webhook_that_fails_in_every_way_gets_each_change_signed_once_taken_and_in_order(path):
     ways = [500, HANG, CLOSE, 502, (503, {"Retry-After": "0"}), 429, 408, 425, 302]
 
@@ -161,6 +162,7 @@ def test_a_sink_that_asks_for_time_is_left_alone_until_then_whatever_comes(path)
     assert got[1].at - got[0].at >= 2
 
 
+@pytest.mark.slow
 def test_a_sink_that_is_away_is_found_again_by_the_next_change(path):
     async def run():
         put(path, change(alert_id="a"))
@@ -216,6 +218,7 @@ def manager(url, **more):
     return AlertmanagerSink(kind="alertmanager", name="am", url=url, timeout_seconds=0.5, **more)
 
 
+@pytest.mark.slow
 def test_alertmanager_hears_of_open_alerts_again_and_again_and_of_their_end_once(path):
     async def run():
         put(path, change(alert_id="a", severity="warning"), change(alert_id="b"), sink="am", stateful=["am"])
