@@ -1,7 +1,7 @@
 """The topics: what they are to be, made where they are missing, checked where they are there."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -13,10 +13,14 @@ from streams.live.settings import Settings, SettingsError, kafka_options
 INPUTS: Final = ("lab-results", "medication-administrations", "patients", "alert-actions")
 STATE: Final = "cmvigil-patient-state-changelog"
 SHOWN_WITHIN_SECONDS: Final = 10.0
+PATIENCE_SECONDS: Final = 30.0
+"""How long a broker is looked for."""
 _HOUR_MS: Final = 3_600_000
 _FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _BY_ARRIVAL: Final = {"message.timestamp.type": "LogAppendTime"}
 """Retention goes by a record's time; a log of the past must not be deleted as it arrives."""
+
+KEPT_FOREVER: Final = _FOREVER | _BY_ARRIVAL
 
 
 class TopicsError(Exception):
@@ -59,11 +63,17 @@ def layout(settings: Settings) -> list[TopicLayout]:
     ]
 
 
-def create(settings: Settings) -> list[str]:
-    """Makes the topics that are missing, and returns their names. Raises TopicsError."""
-    with _admin(settings) as admin:
+def create(
+    settings: Settings, more: Sequence[TopicLayout] | None = None, patience: float = PATIENCE_SECONDS
+) -> list[str]:
+    """Makes the topics that are missing, and returns their names. Raises TopicsError.
+
+    The monitor's own, or those of `more` alone. A broker that is away is looked for `patience` seconds.
+    """
+    wanted = layout(settings) if more is None else more
+    with _admin(settings, patience) as admin:
         there = set(admin.list_topics())
-        missing = [one for one in layout(settings) if one.name not in there]
+        missing = [one for one in wanted if one.name not in there]
         topics = [
             NewTopic(one.name, one.partitions, one.replication_factor, topic_configs=one.configs) for one in missing
         ]
@@ -79,10 +89,10 @@ def create(settings: Settings) -> list[str]:
         return [one.name for one in missing]
 
 
-def check(settings: Settings) -> list[str]:
+def check(settings: Settings, more: Sequence[TopicLayout] | None = None) -> list[str]:
     """What is not as it is to be, each with what to do; empty where all is right. Raises TopicsError."""
     with _admin(settings) as admin:
-        return list(_wrong(admin, layout(settings)))
+        return list(_wrong(admin, layout(settings) if more is None else more))
 
 
 def retention(settings: Settings) -> dict[str, int]:
@@ -94,7 +104,7 @@ def retention(settings: Settings) -> dict[str, int]:
     return {names[topic]: int(given.get("retention.ms", -1)) for topic, given in configs.items()}
 
 
-def _wrong(admin: Any, wanted: list[TopicLayout]) -> Iterator[str]:
+def _wrong(admin: Any, wanted: Sequence[TopicLayout]) -> Iterator[str]:
     there = set(admin.list_topics())
     present = [one for one in wanted if one.name in there]
     yield from (f"topic {one.name}: missing; run `cmvigil topics`" for one in wanted if one.name not in there)
@@ -133,9 +143,14 @@ def _read_configs(answer: Any) -> dict[str, dict[str, str]]:
 
 
 @contextmanager
-def _admin(settings: Settings) -> Iterator[Any]:
+def _admin(settings: Settings, patience: float = PATIENCE_SECONDS) -> Iterator[Any]:
     try:
-        admin = KafkaAdminClient(**kafka_options(settings), client_id="cmvigil-topics", request_timeout_ms=20_000)
+        admin = KafkaAdminClient(
+            **kafka_options(settings),
+            client_id="cmvigil-topics",
+            request_timeout_ms=20_000,
+            bootstrap_timeout_ms=int(patience * 1000),
+        )
     except SettingsError as error:
         raise TopicsError(str(error)) from None
     except (KafkaError, OSError, ValueError) as error:
