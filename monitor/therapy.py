@@ -52,14 +52,14 @@ def therapy_going(p: Patient, t: Time) -> TherapyState | None:
 
 def therapy_with(p: Patient, courses: frozenset[Course], t: Time) -> TherapyState | None:
     """The latest state at `t` of the joined therapy that some courses belong to, those left out that turned out to be
-    prophylaxis.
+    prophylaxis. Where only such a one had joined the others, the latest of the therapies that they are then.
     """
     known = therapies_at(p, t)
     i = bisect_right(known.t, t) - 1
     courses = frozenset(course for course in courses if _is_treatment(p, course, t))
-    while i >= 0 and not courses <= known.x[i].courses:
+    while i >= 0 and courses.isdisjoint(known.x[i].courses):
         i -= 1
-    return known.x[i] if i >= 0 and courses else None
+    return known.x[i] if i >= 0 else None
 
 
 def going_on_until(p: Patient, therapy: TherapyState, t: Time) -> Time:
@@ -71,6 +71,18 @@ def went_on(p: Patient, therapy: TherapyState, since: Time, t: Time) -> bool:
     """Whether a joined therapy went on without a break from one moment to another, by its doses up to the later."""
     joined = therapy_with(p, therapy.courses, t) or therapy
     return joined.unbroken <= since and t <= _until(p, joined.courses, t)
+
+
+def last_of_course(p: Patient, course: Course, t: Time) -> tuple[Time, Time, int]:
+    """When a course of a therapy had its last dose at `t`, until when it goes on by it, and the dose's phase."""
+    given = p.given[course[0]]
+    i = _last_of(p, course, t)
+    return given.t[i], _until(p, frozenset((course,)), t), given.s[i].phase
+
+
+def days_by(p: Patient, therapy: TherapyState, t: Time) -> int:
+    """How many treatment days a joined therapy, as it stands, had had at an earlier moment."""
+    return len({(at - therapy.start) // DAY for course in therapy.courses for at in _doses(p, course, t)})
 
 
 def _until(p: Patient, courses: frozenset[Course], t: Time) -> Time:

@@ -6,11 +6,11 @@ from functools import partial
 
 import msgspec
 
-from monitor.at_dose import AtDose, carried, last_dose, waits_for_charting
+from monitor.at_dose import carried, last_dose, waits_for_charting
 from monitor.baseline import course_baseline
 from monitor.dosing import size_text
 from monitor.knowledge import Amount, AnalyteName, Dosage, DrugName, Number, RuleData, Span
-from monitor.patient import Baseline, Clearance, Patient
+from monitor.patient import AtDose, Baseline, Clearance, Patient
 from monitor.plan import DIALYSIS, PERSON, TRANSPLANT, Amounts, Kind, Plan
 from monitor.renal import clearance, clearance_text
 from monitor.times import NEVER, Time, clock_text, duration_text

@@ -21,6 +21,7 @@ from monitor.plan import Plan
 from monitor.times import Time, parse_time
 from streams.codes import Codes
 from streams.live.acks import Acks
+from streams.live.consumer import Transport, Unmeasured
 from streams.live.engine import Engine, Packed, Refused, Tombstone, alert_id_of
 from streams.live.logs import logger
 from streams.live.metrics import Meters
@@ -448,10 +449,14 @@ def build(settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) ->
         producer_request_timeout=30.0,
         producer_linger=0.005,
         producer_max_request_size=8 * 1024 * 1024,
+        # A partition's next batch waits for the answer to its last, and a state is larger than the default of 16 KiB.
+        producer_max_batch_size=512 * 1024,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         worker_redirect_stdouts=False,
+        Monitor=Unmeasured,
     )
+    app.transport = Transport(app.conf.broker_consumer, app)
     monitor = Monitor(app, settings, plan, codes, hook)
     topic = app.topic(*monitor.inputs, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     app.agent(topic, name="monitor")(monitor.consume)
