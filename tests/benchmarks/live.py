@@ -246,7 +246,7 @@ def recovery(asked, broker, folder):
                     "patient_id": f"p{number}",
                 }
                 out.write(json.dumps(dose).encode() + b"\n")
-    settings = settings_for(broker, f"r{uuid.uuid4().hex[:6]}-")
+    settings = settings_for(broker, f"r{uuid.uuid4().hex[:6]}-", session_timeout_seconds=30.0)
     events = send(settings, log, folder=folder, marker_seconds=24 * 3600).events
     cpu, wall = worker(settings, folder, events)
     print(f"{asked.untreated} patients, {events} events taken in {wall:.1f} s ({cpu:.1f} s CPU)")
