@@ -1,6 +1,7 @@
 """What a dose amounts to, and what a label's dosing table permits at a clearance."""
 
 from fractions import Fraction
+from functools import lru_cache
 
 from monitor.patient import Given, Patient, Size
 from monitor.plan import BandInfo, RenalInfo
@@ -43,8 +44,14 @@ def _size(p: Patient, dose: Dose, per_kg: bool) -> Size | None:
         amount, parts = (
             (amount * kilogram, parts * weight.canon) if per_kg else (amount * weight.canon, parts * kilogram)
         )
-    whole, rest = divmod(amount, parts)
-    return Fraction(amount, parts) if rest else whole
+    return _quotient(amount, parts)
+
+
+@lru_cache(maxsize=4096)
+def _quotient(above: int, below: int) -> Size:
+    """One dose is much like the next, and dividing exactly is slow."""
+    whole, rest = divmod(above, below)
+    return Fraction(above, below) if rest else whole
 
 
 def size_text(p: Patient, given: Given, i: int) -> str:
@@ -63,20 +70,22 @@ def size_text(p: Patient, given: Given, i: int) -> str:
 
 def sum_of_doses(given: Given, i: int, start: Time) -> Size | None:
     """The sum of the doses after `start` up to and including dose `i`; None if any of them is unknown."""
-    # Sums of fractions are slow: most doses of a window are divided by one weight.
+    # Sums of fractions are slow: most doses of a window are one and the same.
     total, parts = 0, 1
+    above, below, known = 0, 1, None
     times, sizes = given.t, given.m
     while i >= 0 and times[i] > start:
         size = sizes[i]
         if size is None:
             return None
-        below = size.denominator
+        if size is not known:
+            above, below, known = size.numerator, size.denominator, size
         if below == parts:
-            total += size.numerator
+            total += above
         else:
-            total, parts = total * below + size.numerator * parts, parts * below
+            total, parts = total * below + above * parts, parts * below
         i -= 1
-    return total if parts == 1 else Fraction(total, parts)
+    return total if parts == 1 else _quotient(total, parts)
 
 
 def band_at(renal: RenalInfo, crcl: int) -> BandInfo | None:

@@ -1,12 +1,16 @@
-"""Faust's consumer of Kafka, without what it spends on every message: four tasks, to wait for what need not wait.
+"""Faust's consumer of Kafka, mended in two ways.
 
-Measured: docs/live.md, "Where the time goes".
+Without what it spends on every message: four tasks, to wait for what need not wait (docs/live.md, "Where the time
+goes"). And without a way to lose messages: during recovery it may fetch from inputs whose messages nobody takes yet,
+and goes back afterwards only where an offset was committed. Here every partition is read again from where it is to be
+read, after all that was fetched before is out of the way, and what was fetched before is known by its `reading`.
 """
 
-from collections.abc import Awaitable, Coroutine
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Coroutine
 from inspect import iscoroutine
 from types import coroutine
-from typing import Any
+from typing import Any, Final
 
 import faust
 from faust.transport.drivers import aiokafka
@@ -32,8 +36,49 @@ async def _awaited(resumed: Awaitable[Any]) -> Any:
     return await resumed
 
 
+_LONGEST_FETCH: Final = 0.2
+"""Seconds that a fetch may wait for messages: a rebalance waits for it."""
+
+
 class Consumer(aiokafka.Consumer):
-    """Hands a message to the stream at once where there is room; else it waits as Faust does."""
+    """Reads every message that is not committed, and hands it to the stream at once where there is room."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reading = 0
+        self._fetching: asyncio.Task[Any] | None = None
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[Any, Any]]:  # noqa: ASYNC109 - Faust's
+        """The next messages; while they are fetched and handed on, `perform_seek` waits."""
+        try:
+            async for one in super().getmany(min(timeout, _LONGEST_FETCH)):
+                yield one
+        finally:
+            self._fetching = None
+
+    async def _getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's
+        self._fetching = asyncio.current_task()
+        return await super()._getmany(active_partitions, timeout)
+
+    def _to_message(self, tp: Any, record: Any) -> Any:
+        message = super()._to_message(tp, record)
+        message.reading = self.reading  # type: ignore[attr-defined]
+        return message
+
+    async def perform_seek(self) -> None:
+        """Goes to where each partition is to be read from: its committed offset, or else its beginning.
+
+        Whoever asks for it lets the flow go on afterwards.
+        """
+        self.stop_flow()
+        while self._fetching not in (None, asyncio.current_task()):  # noqa: ASYNC110 - seldom, and soon over
+            await asyncio.sleep(0.01)
+        self.reading += 1
+        await super().perform_seek()
+        new = [tp for tp in self.assignment() if not self._is_changelog_tp(tp) and not self._read_offset[tp]]
+        if new:
+            for tp, offset in (await self.earliest_offsets(*new)).items():
+                await self.seek(tp, offset or 0)
 
     async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:  # noqa: ASYNC109 - Faust's
         """The first of several things that is done; the first named, if that needs no waiting."""
@@ -46,7 +91,8 @@ class Consumer(aiokafka.Consumer):
             for other in others:
                 if iscoroutine(other):
                     other.close()
-            return WaitResults([first], [end.value], stopped=False)
+            gone = self._stopped.is_set() or self._crashed.is_set()
+            return WaitResults([], [], stopped=True) if gone else WaitResults([first], [end.value], stopped=False)
         return await super().wait_first(_awaited(_resumed(first, waits_for)), *others)
 
 

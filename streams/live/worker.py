@@ -222,6 +222,8 @@ class Monitor:
         partition = message.partition
         if not self.assigned or partition not in self.engine.partitions:
             return
+        if message.reading != self.app.consumer.reading:  # type: ignore[attr-defined] # streams/live/consumer.py
+            return
         started = time.perf_counter()
         tp = TP(message.topic, partition)
         self._seen[tp] = message.offset + 1
