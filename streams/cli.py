@@ -328,7 +328,7 @@ def produce(
         int, typer.Option(min=1, help="A clock marker for each span of so many seconds in which something happened.")
     ] = 60,
     rejects: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write inputs that cannot be read here, with reason and bytes.")
+        Path | None, typer.Option(metavar="FILE", help="Write inputs that are rejected here, with reason and bytes.")
     ] = None,
     knowledge: KnowledgeOption = None,
     codes: CodesOption = None,

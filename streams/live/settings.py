@@ -6,6 +6,7 @@ never shown.
 
 import ipaddress
 import os
+import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -92,6 +93,8 @@ class Settings(BaseModel):
             raise ValueError("sasl_username: missing")
         if sasl and (self.sasl_password is None) == (self.sasl_password_file is None):
             raise ValueError("sasl_password, sasl_password_file: exactly one of them is needed")
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ValueError("ssl_keyfile: without ssl_certfile")
         if self.min_insync_replicas > self.replication_factor:
             raise ValueError("min_insync_replicas: more than replication_factor")
         if not is_loopback(self.http_host) and self.http_token_file is None:
@@ -143,12 +146,16 @@ def load(
 
 
 def kafka_options(settings: Settings) -> dict[str, object]:
-    """How kafka-python's clients reach the broker."""
+    """How kafka-python's clients reach the broker.
+
+    Raises SettingsError where a file that is named for this cannot be read or holds something else.
+    """
     options: dict[str, object] = {
         "bootstrap_servers": [one.strip() for one in settings.bootstrap_servers.split(",")],
         "security_protocol": settings.security_protocol,
     }
     if settings.security_protocol.endswith("SSL"):
+        _check_tls(settings)
         for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
             value = getattr(settings, name)
             if value is not None:
@@ -191,10 +198,37 @@ def _fault(error: Mapping[str, object]) -> str:
     return f"{name}: {message}" if name else message
 
 
+def _check_tls(settings: Settings) -> None:
+    """The client would open these files when it connects, and its fault would look like the broker's."""
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        path: Path | None = getattr(settings, name)
+        if path is not None:
+            _read(path, name)
+    context = ssl.create_default_context()
+    if settings.ssl_cafile is not None:
+        try:
+            context.load_verify_locations(settings.ssl_cafile)
+        except ssl.SSLError:
+            raise SettingsError("ssl_cafile: no certificates in PEM") from None
+    if settings.ssl_certfile is not None:
+        try:
+            # A key behind a password would be asked for on the terminal.
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile, password="")
+        except ssl.SSLError:
+            raise SettingsError("ssl_certfile, ssl_keyfile: no certificate in PEM with its key") from None
+
+
 def read_secret(path: Path, name: str) -> str:
-    """What a file of a secret holds. Raises SettingsError, naming the setting, where it cannot be read."""
+    """What a file of a secret holds. Raises SettingsError, naming the setting, where it cannot be read or is empty."""
+    secret = _read(path, name).strip()
+    if not secret:
+        raise SettingsError(f"{name}: empty")
+    return secret
+
+
+def _read(path: Path, name: str) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text()
     except (OSError, UnicodeDecodeError):
         raise SettingsError(f"{name}: cannot be read") from None
 
