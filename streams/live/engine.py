@@ -420,6 +420,12 @@ class Engine:
             live.announced -= 1
             self.dirty[key] = live.partition
 
+    def write_anew(self, partition: int, key: bytes) -> None:
+        """Has a state written again as it was recovered: what stands after it in the changelog does not count."""
+        if not key.startswith(CLOCK):
+            self._live(partition, key)
+        self.dirty[key] = partition
+
     def let_go(self, gone: Tombstone) -> None:
         """Says that a closed alert has left the compacted topic."""
         live = self._lives.get(gone.key)

@@ -7,7 +7,7 @@ whatever cannot be written ends the process. The engine (streams/live/engine.py)
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +28,7 @@ from streams.live.logs import logger
 from streams.live.messages import Packed, Refused, Tombstone, dead_letter
 from streams.live.metrics import Meters
 from streams.live.settings import Settings
+from streams.live.table import StateTable
 from streams.live.topics import INPUTS
 
 TABLE: Final = "patient-state"
@@ -63,30 +64,6 @@ def no_hook(_instant: str) -> None:
 def wall() -> Time:
     """The time of day."""
     return time.time_ns() // 1000
-
-
-class StateTable(faust.Table[bytes, bytes]):
-    """A table of bytes that remembers which partition a recovered key came from."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.partition_of: dict[bytes, int] = {}
-        self.recovered: Callable[[set[int]], Awaitable[None]] | None = None
-
-    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Called in recovery with records of the changelog."""
-        for event in batch:
-            self.partition_of[event.key] = event.message.partition
-        super().apply_changelog_batch(batch)
-
-    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
-        """Called when every active partition is read to its end."""
-        await super().on_recovery_completed(active_tps, standby_tps)
-        try:
-            if self.recovered is not None:
-                await self.recovered({tp.partition for tp in active_tps})
-        except Exception as error:  # noqa: BLE001 - Faust would go on without the state
-            die("recovery", error)
 
 
 class Monitor:
@@ -154,6 +131,11 @@ class Monitor:
         for number in sorted(partitions):
             behind = [tp.topic for tp in tps if tp.partition == number and self._seen[tp] < self._ends[tp]]
             self.engine.assign(number, keys[number], behind)
+            self.table.ownership.take_over(number, wall())
+        self.table.ownership.keep(partitions)
+        for key, number in self.table.ownership.overwritten.items():
+            if key in self.table.data:
+                self.engine.write_anew(number, key)
         self.assigned = True
         # The clock's task starts only now, if this is the first time.
         self.beat = time.monotonic()
@@ -275,8 +257,7 @@ class Monitor:
         """Hands every changed state to the producer."""
         generation = self.generation
         while self.engine.dirty and self.assigned:
-            if time.monotonic() - self.beat > self.settings.session_timeout_seconds:
-                die("stood still for longer than the session timeout")
+            self._not_late()
             key, number = next(iter(self.engine.dirty.items()))
             packed = self.engine.pack(key)
             if packed.state is None:
@@ -285,7 +266,7 @@ class Monitor:
                 self.table.partition_of[key] = number
             durable = partial(self._durable, key, packed, self.acks.writing(key), generation)
             self.hook("before-changelog")
-            await self._put(self._changelog, key, packed.state, number, durable)
+            await self._put(self._changelog, key, packed.state, number, durable, self.table.ownership.headers(number))
             if generation != self.generation:
                 return
         self.engine.trim()
@@ -293,6 +274,7 @@ class Monitor:
     def _durable(self, key: bytes, packed: Packed, done: Callable[[], None], generation: int) -> None:
         if generation != self.generation:
             return
+        self._not_late()
         self.hook("changelog-acknowledged")
         done()
         if packed.sends:
@@ -303,12 +285,18 @@ class Monitor:
             self._send.set()
 
     async def _put(
-        self, topic: str, key: bytes | None, value: bytes | None, partition: int | None, done: Callable[[], None]
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        partition: int | None,
+        done: Callable[[], None],
+        headers: Any = None,
     ) -> None:
         """Hands a record to the producer; `done` is called when the broker has it. Otherwise the process ends."""
         self.in_flight += 1
         try:
-            sent: Any = await self.app.producer.send(topic, key, value, partition, None, None)
+            sent: Any = await self.app.producer.send(topic, key, value, partition, None, headers)
         except Exception as error:  # noqa: BLE001
             die(f"write to {topic}", error)
         sent.add_done_callback(partial(self._acknowledged, topic, done))
@@ -317,6 +305,9 @@ class Monitor:
         self.in_flight -= 1
         if sent.cancelled() or sent.exception() is not None:
             die(f"write to {topic}", None if sent.cancelled() else sent.exception())
+        if topic == self._changelog and not self.table.ownership.written(sent.result()):
+            # A worker that was paused, or the network. Whoever recovers passes over it, and writes anew what it hides.
+            die("another has written to the changelog of a partition of ours")
         done()
         self._room.set()
 
@@ -359,10 +350,8 @@ class Monitor:
         """Runs the clock of every partition, and watches over the process itself."""
         while not self.app.should_stop:
             await asyncio.sleep(self.settings.tick_seconds)
-            now = time.monotonic()
-            if now - self.beat > self.settings.session_timeout_seconds:
-                die("stood still for longer than the session timeout")
-            self.beat = now
+            self._not_late()
+            self.beat = time.monotonic()
             if self.assigned and not self.app.rebalancing:
                 await self._catch_up()
                 for number in self.engine.partitions:
@@ -372,6 +361,10 @@ class Monitor:
                 if self.engine.dirty:
                     self._wake.set()
             self._measure()
+
+    def _not_late(self) -> None:
+        if time.monotonic() - self.beat > self.settings.session_timeout_seconds:
+            die("stood still for longer than the session timeout")
 
     async def _bury(self, gone: Tombstone) -> None:
         generation = self.generation

@@ -1,5 +1,6 @@
 """Workers as processes, and what the topics hold, held against a replay."""
 
+import gzip
 import json
 import os
 import signal
@@ -148,6 +149,17 @@ def records(settings, name):
             found += batch
     consumer.close()
     return found
+
+
+def parts(folder, count):
+    """The sample log in order of recording, in parts."""
+    lines = gzip.decompress(SAMPLE.read_bytes()).splitlines()
+    lines.sort(key=lambda line: json.loads(line)["recorded_at"])
+    size = -(-len(lines) // count)
+    for i in range(count):
+        path = folder / f"part-{i}.ndjson"
+        path.write_bytes(b"\n".join(lines[i * size : (i + 1) * size]))
+        yield path
 
 
 def limit(settings, topic, size):

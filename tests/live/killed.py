@@ -1,9 +1,14 @@
-"""A worker that kills itself, as `kill -9` would, when a named instant comes for the nth time: `INSTANT:N`."""
+"""A worker that kills itself, as `kill -9` would, when a named instant comes for the nth time: `INSTANT:N`.
+
+With `INSTANT:N:STOP` it stops there, as a machine that is paused would, until somebody sends SIGCONT.
+"""
 
 import os
 import signal
 import sys
 from collections import Counter
+
+from aiokafka.producer.sender import SendProduceReqHandler
 
 from streams.codes import NO_CODES
 from streams.knowledge_files import read_plan
@@ -11,15 +16,28 @@ from streams.live.run import run_worker
 from streams.live.settings import load_settings
 
 seen = Counter()
-instant, _, count = sys.argv[1].partition(":")
+instant, count, *stops = sys.argv[1].split(":")
 
 
 def hook(now):
     seen[now] += 1
     if now == instant and seen[now] == int(count):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP if stops else signal.SIGKILL)
+
+
+def watch_the_wire():
+    """An instant of its own: records are about to be written to the broker, and nothing can keep them back."""
+    create = SendProduceReqHandler.create_request
+
+    def create_request(self):
+        if any("changelog" in tp.topic for tp in self._batches):
+            hook("on-the-wire")
+        return create(self)
+
+    SendProduceReqHandler.create_request = create_request
 
 
 if __name__ == "__main__":
+    watch_the_wire()
     settings = load_settings()
     sys.exit(run_worker(settings, read_plan(list(settings.knowledge)), NO_CODES, hook))

@@ -53,7 +53,6 @@ def test_an_image_that_cannot_be_had_is_said_and_nothing_is_left(docker_at, tmp_
             pass
 
 
-@pytest.mark.slow
 def test_a_container_that_ends_is_said_with_its_last_words_and_taken_away(docker_at, tmp_path, monkeypatch):
     made_up = Engine(tmp_path, dies=True)
     monkeypatch.setattr(made_up, "_run", lambda: None)

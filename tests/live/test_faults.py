@@ -1,6 +1,5 @@
 """What no input and no broker may do: be lost, stop the worker for good, or make it say what is not so."""
 
-import gzip
 import json
 import time
 
@@ -8,7 +7,19 @@ import pytest
 from kafka import KafkaProducer
 
 from tests.live.broker import Kafka, NoBroker, free_port, without
-from tests.live.driver import SAMPLE, Worker, assert_equal, limit, records, replayed, send, settings_for, until, workers
+from tests.live.driver import (
+    SAMPLE,
+    Worker,
+    assert_equal,
+    limit,
+    parts,
+    records,
+    replayed,
+    send,
+    settings_for,
+    until,
+    workers,
+)
 
 pytestmark = pytest.mark.live
 
@@ -75,17 +86,6 @@ def test_a_worker_that_cannot_write_dead_letters_ends_and_loses_none(broker, pre
     limit(settings, "dead-letters", str(8 * 1024 * 1024))
     with workers(settings, tmp_path):
         until(lambda: len(records(settings, "dead-letters")) == 3)
-
-
-def parts(folder, count):
-    """The sample log in order of recording, in parts."""
-    lines = gzip.decompress(SAMPLE.read_bytes()).splitlines()
-    lines.sort(key=lambda line: json.loads(line)["recorded_at"])
-    size = -(-len(lines) // count)
-    for i in range(count):
-        path = folder / f"part-{i}.ndjson"
-        path.write_bytes(b"\n".join(lines[i * size : (i + 1) * size]))
-        yield path
 
 
 def test_from_one_worker_to_three_and_back(broker, prefix, tmp_path):
