@@ -7,7 +7,7 @@ without the rest; a newer version is refused, untouched.
 
 import re
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
@@ -18,7 +18,7 @@ from monitor.actions import standing
 from monitor.advance import next_due
 from monitor.evaluation import settle
 from monitor.facts import apply, attach
-from monitor.patient import Packing, Patient
+from monitor.patient import Packing, Patient, Rows
 from monitor.plan import Plan
 from monitor.times import ALWAYS, NEVER, SECOND, Time
 from monitor.types import DETECTED, FINAL, NOT_DETECTED, WITHDRAWN, Act, Dose, Lab, Person, Saying
@@ -36,7 +36,7 @@ _ARRAY_32: Final = 0xDD
 _FRACTION: Final = 1 << 61
 """Marks a time that is no whole second."""
 _SEALED: Final = 32
-"""Facts packed together once: an event packs anew no more than the last few."""
+"""Facts in one block of bytes."""
 F = TypeVar("F", Lab, Dose)
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 
@@ -133,8 +133,8 @@ def dump(p: Patient) -> bytes:
     packing = p.packing
     if packing is None:
         packing = p.packing = Packing()
-    labs = _packed(p, p.lab_facts.values(), packing.labs, packing.unread_labs, _lab_row)
-    doses = _packed(p, p.dose_facts.values(), packing.doses, packing.unread_doses, _dose_row)
+    labs = _packed(p, p.lab_facts, packing.labs, packing.unread_labs, _lab_row)
+    doses = _packed(p, p.dose_facts, packing.doses, packing.unread_doses, _dose_row)
     waiting = _waiting(p)
     people, acts = list(p.people.values()), list(p.acts.values())
     kept = (list(packing.strings), p.kept_from, people, acts, _said(p), p.outbox, waiting)
@@ -214,18 +214,21 @@ def _waiting(p: Patient) -> tuple[list[_Lab], list[_Dose], list[Person], list[Ac
 
 
 def _packed(
-    p: Patient, facts: Collection[F], sealed: list[bytes], unread: list[bytes], row: Callable[[Patient, F], object]
+    p: Patient, facts: dict[str, F], packed: Rows, unread: list[bytes], row: Callable[[Patient, F], object]
 ) -> bytes:
     """The facts as an array of rows. What was packed before is taken as it is: facts are only added, or replaced, and
-    a replacement breaks the seal (monitor/facts.py).
+    after a replacement nothing counts as packed (monitor/facts.py).
     """
-    tail: list[bytes] = []
-    for fact in islice(facts, len(sealed) * _SEALED, None):
-        tail.append(_encode(row(p, fact)))
-        if len(tail) == _SEALED:
-            sealed.append(b"".join(tail))
-            tail.clear()
-    return b"".join((_ARRAY.pack(_ARRAY_32, len(facts) + len(unread)), *unread, *sealed, *tail))
+    blocks: list[bytes] = packed.blocks
+    rows: list[bytes] = packed.rows
+    added = len(facts) - len(blocks) * _SEALED - len(rows)
+    new = list(islice(reversed(facts.values()), added))
+    for fact in reversed(new):
+        rows.append(_encode(row(p, fact)))
+        if len(rows) == _SEALED:
+            blocks.append(b"".join(rows))
+            rows.clear()
+    return b"".join((_ARRAY.pack(_ARRAY_32, len(facts) + len(unread)), *unread, *blocks, *rows))
 
 
 def _lab_row(p: Patient, lab: Lab) -> _Lab:

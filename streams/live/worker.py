@@ -20,6 +20,7 @@ from monitor.times import Time, parse_time
 from streams.codes import Codes
 from streams.live.acks import Acks
 from streams.live.canaries import is_canary
+from streams.live.consumer import Transport, Unmeasured
 from streams.live.credentials import credentials
 from streams.live.ending import die
 from streams.live.engine import Engine, alert_id_of
@@ -205,6 +206,8 @@ class Monitor:
         message = event.message
         partition = message.partition
         if not self.assigned or partition not in self.engine.partitions:
+            return
+        if message.reading != self.app.consumer.reading:  # type: ignore[attr-defined] # streams/live/consumer.py
             return
         started = time.perf_counter()
         tp = TP(message.topic, partition)
@@ -462,10 +465,14 @@ def build(settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) ->
         producer_request_timeout=30.0,
         producer_linger=0.005,
         producer_max_request_size=8 * 1024 * 1024,
+        # A partition's next batch waits for the answer to its last, and a state is larger than the default of 16 KiB.
+        producer_max_batch_size=512 * 1024,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         worker_redirect_stdouts=False,
+        Monitor=Unmeasured,
     )
+    app.transport = Transport(app.conf.broker_consumer, app)
     monitor = Monitor(app, settings, plan, codes, hook)
     topic = app.topic(*monitor.inputs, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     app.agent(topic, name="monitor")(monitor.consume)
