@@ -97,6 +97,8 @@ lock: ## Pin every requirement anew, with hashes (needs uv)
 		-o requirements/deep.txt requirements/deep.in
 	$(UV) pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
 		-o requirements/supply.txt requirements/supply.in
+	$(UV) pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
+		-o requirements/peers.txt requirements/peers.in
 
 clean: ## Take away what was made
 	rm -rf .venv .supply build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from streams.live.settings import Settings
+    from collections.abc import Callable
+
+    from streams.live.settings import Settings, SettingsT
 
 app = typer.Typer(
     name="cmvigil",
@@ -278,10 +280,16 @@ PrefixOption = Annotated[str | None, typer.Option("--prefix", help="What every t
 
 
 def _settings(config: Path | None, **overrides: object) -> "Settings":
-    from streams.live.settings import SettingsError, load_settings  # noqa: PLC0415
+    from streams.live.settings import load_settings  # noqa: PLC0415
+
+    return _loaded(lambda: load_settings(config, None, **overrides))
+
+
+def _loaded(load: "Callable[[], SettingsT]") -> "SettingsT":
+    from streams.live.settings import SettingsError  # noqa: PLC0415
 
     try:
-        return load_settings(config, None, **overrides)
+        return load()
     except SettingsError as error:
         typer.echo(f"cmvigil: {error}", err=True)
         _exit(2)
@@ -320,7 +328,7 @@ def produce(
         int, typer.Option(min=1, help="A clock marker for each span of so many seconds in which something happened.")
     ] = 60,
     rejects: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write inputs that cannot be read here, with reason and bytes.")
+        Path | None, typer.Option(metavar="FILE", help="Write inputs that are rejected here, with reason and bytes.")
     ] = None,
     knowledge: KnowledgeOption = None,
     codes: CodesOption = None,
@@ -424,6 +432,50 @@ def canary(
         config, bootstrap_servers=bootstrap, topic_prefix=prefix, canary_port=port, knowledge=knowledge or None
     )
     _exit(run_canary(settings, once=once))
+
+
+@app.command()
+def deliver(
+    *,
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What is still to be delivered (default cmvigil-deliver.sqlite)."),
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Of /healthz, /readyz and /metrics (default 8004).")] = None,
+    list_refused: Annotated[
+        bool, typer.Option("--refused", help="List what sinks refused, as NDJSON, and deliver nothing.")
+    ] = False,
+    retry_refused: Annotated[
+        bool, typer.Option("--retry-refused", help="Put what was refused in line again, and end.")
+    ] = False,
+    drop_sink: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Forget a sink that is no longer set, with what waits for it.")
+    ] = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Delete the patient whose id is on standard input from the store, and end.")
+    ] = False,
+) -> None:
+    """Deliver every change of an alert: webhooks, Alertmanager, FHIR; and to the next one where nobody acts.
+
+    The sinks stand in the file of --config (docs/sinks.md). What is taken is kept in the store until it is delivered.
+    """
+    from streams.commands import deliver as command  # noqa: PLC0415
+    from streams.sinks.settings import load_delivery  # noqa: PLC0415
+
+    given = {"bootstrap_servers": bootstrap, "topic_prefix": prefix, "store": store, "http_port": port}
+    settings = _loaded(lambda: load_delivery(config, None, **given))
+    if list_refused:
+        _exit(command.list_refused(settings))
+    if retry_refused:
+        _exit(command.put_in_line(settings))
+    if drop_sink is not None:
+        _exit(command.forget_sink(settings, drop_sink))
+    if forget:
+        _exit(command.forget_patient(settings, sys.stdin.read().strip()))
+    _exit(command.run(settings))
 
 
 def _exit(status: int) -> NoReturn:

@@ -253,7 +253,7 @@ def _forget(settings: Settings, names: Iterable[str], until: Time) -> None:
 def _produce(settings: Settings, records: Iterable[tuple[str, str, bytes]]) -> None:
     now = _wall()
     messages = [Message(now, i, topic, name.encode(), value) for i, (topic, name, value) in enumerate(records)]
-    if produce(settings, messages, marker_seconds=None).failed:
+    if produce(settings, messages, marker_seconds=None).refused:
         raise TopicsError("broker: did not take the canary's events")
 
 

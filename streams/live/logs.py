@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 logger: Final = logging.getLogger("cmvigil")
-_OWN: Final = frozenset(("why", "partitions", "states", "port", "ruleset", "topic"))
+_OWN: Final = frozenset(("why", "partitions", "states", "port", "ruleset", "topic", "sink", "status", "count"))
 _TEMPLATE_LENGTH: Final = 200
 
 

@@ -6,10 +6,11 @@ never shown.
 
 import ipaddress
 import os
+import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -92,9 +93,11 @@ class Settings(BaseModel):
             raise ValueError("sasl_username: missing")
         if sasl and (self.sasl_password is None) == (self.sasl_password_file is None):
             raise ValueError("sasl_password, sasl_password_file: exactly one of them is needed")
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ValueError("ssl_keyfile: without ssl_certfile")
         if self.min_insync_replicas > self.replication_factor:
             raise ValueError("min_insync_replicas: more than replication_factor")
-        if not _is_loopback(self.http_host) and self.http_token_file is None:
+        if not is_loopback(self.http_host) and self.http_token_file is None:
             raise ValueError("http_host: beyond loopback http_token_file is needed")
         return self
 
@@ -105,7 +108,7 @@ class Settings(BaseModel):
     def password(self) -> str | None:
         """The password of SASL. Raises SettingsError where its file cannot be read."""
         if self.sasl_password_file is not None:
-            return _secret(self.sasl_password_file, "sasl_password_file")
+            return read_secret(self.sasl_password_file, "sasl_password_file")
         return None if self.sasl_password is None else self.sasl_password.get_secret_value()
 
     def audit_key(self) -> str | None:
@@ -117,28 +120,42 @@ class Settings(BaseModel):
         return None if self.http_token_file is None else _long_secret(self.http_token_file, "http_token_file")
 
 
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
 def load_settings(
     path: Path | None = None, environment: Mapping[str, str] | None = None, **overrides: object
 ) -> Settings:
+    """The settings of a worker, and of what makes or fills its topics: see `load`."""
+    return load(Settings, path, environment, **overrides)
+
+
+def load(
+    kind: type[SettingsT], path: Path | None = None, environment: Mapping[str, str] | None = None, **overrides: object
+) -> SettingsT:
     """The settings of a program. `overrides` that are None are not given.
 
     Raises SettingsError for a file that is missing or no TOML, an unknown name, a value out of range.
     """
-    given = _file(path) | _environment(os.environ if environment is None else environment)
+    given = _file(path) | _environment(os.environ if environment is None else environment, kind)
     given |= {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings.model_validate(given)
+        return kind.model_validate(given)
     except ValidationError as error:
         raise SettingsError("; ".join(map(_fault, error.errors(include_input=False, include_url=False)))) from None
 
 
 def kafka_options(settings: Settings) -> dict[str, object]:
-    """How kafka-python's clients reach the broker."""
+    """How kafka-python's clients reach the broker.
+
+    Raises SettingsError where a file that is named for this cannot be read or holds something else.
+    """
     options: dict[str, object] = {
         "bootstrap_servers": [one.strip() for one in settings.bootstrap_servers.split(",")],
         "security_protocol": settings.security_protocol,
     }
     if settings.security_protocol.endswith("SSL"):
+        _check_tls(settings)
         for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
             value = getattr(settings, name)
             if value is not None:
@@ -163,12 +180,12 @@ def _file(path: Path | None) -> dict[str, object]:
         raise SettingsError(f"settings file: no TOML ({type(error).__name__})") from None
 
 
-def _environment(environment: Mapping[str, str]) -> dict[str, object]:
+def _environment(environment: Mapping[str, str], kind: type[Settings]) -> dict[str, object]:
     found: dict[str, object] = {}
     for name, value in environment.items():
         if name.startswith(PREFIX) and name not in OWN:
             setting = name.removeprefix(PREFIX).lower()
-            if setting not in Settings.model_fields:
+            if setting not in kind.model_fields:
                 raise SettingsError(f"{name}: no such setting")
             found[setting] = value
     return found
@@ -181,21 +198,50 @@ def _fault(error: Mapping[str, object]) -> str:
     return f"{name}: {message}" if name else message
 
 
-def _secret(path: Path, name: str) -> str:
+def _check_tls(settings: Settings) -> None:
+    """The client would open these files when it connects, and its fault would look like the broker's."""
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        path: Path | None = getattr(settings, name)
+        if path is not None:
+            _read(path, name)
+    context = ssl.create_default_context()
+    if settings.ssl_cafile is not None:
+        try:
+            context.load_verify_locations(settings.ssl_cafile)
+        except ssl.SSLError:
+            raise SettingsError("ssl_cafile: no certificates in PEM") from None
+    if settings.ssl_certfile is not None:
+        try:
+            # A key behind a password would be asked for on the terminal.
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile, password="")
+        except ssl.SSLError:
+            raise SettingsError("ssl_certfile, ssl_keyfile: no certificate in PEM with its key") from None
+
+
+def read_secret(path: Path, name: str) -> str:
+    """What a file of a secret holds. Raises SettingsError, naming the setting, where it cannot be read or is empty."""
+    secret = _read(path, name).strip()
+    if not secret:
+        raise SettingsError(f"{name}: empty")
+    return secret
+
+
+def _read(path: Path, name: str) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text()
     except (OSError, UnicodeDecodeError):
         raise SettingsError(f"{name}: cannot be read") from None
 
 
 def _long_secret(path: Path, name: str) -> str:
-    secret = _secret(path, name)
+    secret = read_secret(path, name)
     if len(secret) < 16:
         raise SettingsError(f"{name}: fewer than 16 characters")
     return secret
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine and no other."""
     if host == "localhost":
         return True
     try:

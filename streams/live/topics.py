@@ -1,7 +1,7 @@
 """The topics: what they are to be, made where they are missing, checked where they are there."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -13,10 +13,15 @@ from streams.live.settings import Settings, SettingsError, kafka_options
 INPUTS: Final = ("lab-results", "medication-administrations", "patients", "alert-actions")
 STATE: Final = "cmvigil-patient-state-changelog"
 SHOWN_WITHIN_SECONDS: Final = 10.0
+PATIENCE_SECONDS: Final = 30.0
+"""How long a broker is looked for."""
+_SIZE: Final = "max.message.bytes"
 _HOUR_MS: Final = 3_600_000
 _FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _BY_ARRIVAL: Final = {"message.timestamp.type": "LogAppendTime"}
 """Retention goes by a record's time; a log of the past must not be deleted as it arrives."""
+
+KEPT_FOREVER: Final = _FOREVER | _BY_ARRIVAL
 
 
 class TopicsError(Exception):
@@ -47,11 +52,11 @@ def layout(settings: Settings) -> list[TopicLayout]:
     }
     wanted = {
         **dict.fromkeys(INPUTS, kept),
-        STATE: compacted | {"max.message.bytes": str(8 * 1024 * 1024)},
+        STATE: compacted | {_SIZE: str(8 * 1024 * 1024)},
         "alerts": compacted,
         "alert-log": _FOREVER,
         "audit-log": _FOREVER,
-        "dead-letters": _FOREVER | {"max.message.bytes": str(8 * 1024 * 1024)},
+        "dead-letters": _FOREVER | {_SIZE: str(8 * 1024 * 1024)},
     }
     return [
         TopicLayout(settings.topic(name), settings.partitions, settings.replication_factor, safe | configs)
@@ -59,11 +64,17 @@ def layout(settings: Settings) -> list[TopicLayout]:
     ]
 
 
-def create(settings: Settings) -> list[str]:
-    """Makes the topics that are missing, and returns their names. Raises TopicsError."""
-    with _admin(settings) as admin:
+def create(
+    settings: Settings, more: Sequence[TopicLayout] | None = None, patience: float = PATIENCE_SECONDS
+) -> list[str]:
+    """Makes the topics that are missing, and returns their names. Raises TopicsError.
+
+    The monitor's own, or those of `more` alone. A broker that is away is looked for `patience` seconds.
+    """
+    wanted = layout(settings) if more is None else more
+    with _admin(settings, patience) as admin:
         there = set(admin.list_topics())
-        missing = [one for one in layout(settings) if one.name not in there]
+        missing = [one for one in wanted if one.name not in there]
         topics = [
             NewTopic(one.name, one.partitions, one.replication_factor, topic_configs=one.configs) for one in missing
         ]
@@ -79,10 +90,10 @@ def create(settings: Settings) -> list[str]:
         return [one.name for one in missing]
 
 
-def check(settings: Settings) -> list[str]:
+def check(settings: Settings, more: Sequence[TopicLayout] | None = None) -> list[str]:
     """What is not as it is to be, each with what to do; empty where all is right. Raises TopicsError."""
     with _admin(settings) as admin:
-        return list(_wrong(admin, layout(settings)))
+        return list(_wrong(admin, layout(settings) if more is None else more))
 
 
 def retention(settings: Settings) -> dict[str, int]:
@@ -94,23 +105,44 @@ def retention(settings: Settings) -> dict[str, int]:
     return {names[topic]: int(given.get("retention.ms", -1)) for topic, given in configs.items()}
 
 
-def _wrong(admin: Any, wanted: list[TopicLayout]) -> Iterator[str]:
+def size_limits(settings: Settings) -> dict[str, int]:
+    """The most bytes that a batch of each input topic that is there may have. Raises TopicsError."""
+    with _admin(settings) as admin:
+        there = set(admin.list_topics())
+        names = {settings.topic(name): name for name in INPUTS if settings.topic(name) in there}
+        configs = _configs(admin, list(names)) if names else {}
+        return {names[topic]: int(given[_SIZE]) for topic, given in configs.items() if given.get(_SIZE)}
+
+
+def _wrong(admin: Any, wanted: Sequence[TopicLayout]) -> Iterator[str]:
     there = set(admin.list_topics())
     present = [one for one in wanted if one.name in there]
     yield from (f"topic {one.name}: missing; run `cmvigil topics`" for one in wanted if one.name not in there)
     if present:
-        partitions = {one["name"]: len(one["partitions"]) for one in admin.describe_topics([t.name for t in present])}
+        copies = {
+            one["name"]: [len(part["replica_nodes"]) for part in one["partitions"]]
+            for one in admin.describe_topics([one.name for one in present])
+        }
         configs = _configs(admin, [one.name for one in present])
         for one in present:
-            yield from _differences(one, partitions.get(one.name, 0), configs.get(one.name, {}))
+            yield from _differences(one, copies.get(one.name, []), configs.get(one.name, {}))
 
 
-def _differences(one: TopicLayout, partitions: int, configs: Mapping[str, str]) -> Iterator[str]:
-    if partitions != one.partitions:
+def _differences(one: TopicLayout, copies: list[int], configs: Mapping[str, str]) -> Iterator[str]:
+    """`copies`: how many brokers each partition is to be kept by, whether they are up or not."""
+    if len(copies) != one.partitions:
         yield (
-            f"topic {one.name}: {partitions} partitions, {one.partitions} are set; set `partitions` to what is there,"
+            f"topic {one.name}: {len(copies)} partitions, {one.partitions} are set; set `partitions` to what is there,"
             " or make the topics anew (more partitions would part a patient's events)"
         )
+    if copies and min(copies) < one.replication_factor:
+        yield (
+            f"topic {one.name}: replication {min(copies)}, {one.replication_factor} is set; add copies with"
+            " kafka-reassign-partitions, or set `replication_factor` to what is there"
+        )
+    if not configs:
+        yield f"topic {one.name}: the broker does not show its configuration; permit DescribeConfigs"
+        return
     for name, value in one.configs.items():
         given = configs.get(name)
         if given != value:
@@ -118,7 +150,9 @@ def _differences(one: TopicLayout, partitions: int, configs: Mapping[str, str]) 
 
 
 def _configs(admin: Any, names: list[str]) -> dict[str, dict[str, str]]:
-    answer = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    # What is right by the broker's own default is right, too: kafka-python leaves it out unless asked.
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    answer = admin.describe_configs(resources, config_filter="all")
     return _read_configs(answer)
 
 
@@ -133,9 +167,14 @@ def _read_configs(answer: Any) -> dict[str, dict[str, str]]:
 
 
 @contextmanager
-def _admin(settings: Settings) -> Iterator[Any]:
+def _admin(settings: Settings, patience: float = PATIENCE_SECONDS) -> Iterator[Any]:
     try:
-        admin = KafkaAdminClient(**kafka_options(settings), client_id="cmvigil-topics", request_timeout_ms=20_000)
+        admin = KafkaAdminClient(
+            **kafka_options(settings),
+            client_id="cmvigil-topics",
+            request_timeout_ms=20_000,
+            bootstrap_timeout_ms=int(patience * 1000),
+        )
     except SettingsError as error:
         raise TopicsError(str(error)) from None
     except (KafkaError, OSError, ValueError) as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from streams.codes import read_codes
 from streams.knowledge_files import read_plan
@@ -41,7 +42,7 @@ def send(settings, *logs, folder, **more):
     codes = read_codes(settings.codes, plan)
     messages = read_messages(plan, [str(log) for log in logs], codes, Rejects(None), folder)
     done = produce(settings, messages, marker_seconds=more.pop("marker_seconds", 3600), **more)
-    assert not done.failed
+    assert not done.refused
     return done
 
 
@@ -147,6 +148,15 @@ def records(settings, name):
             found += batch
     consumer.close()
     return found
+
+
+def limit(settings, topic, size):
+    """Sets the most bytes of a topic's batches."""
+    admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    name = settings.topic(topic)
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs={"max.message.bytes": size})])
+    admin.close()
+    time.sleep(1)
 
 
 def replayed(*logs, until=None, words=()):

@@ -1,0 +1,175 @@
+"""`cmvigil deliver` as it is called: the upkeep of its store, what it refuses, how it starts and ends without Kafka."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from streams.cli import app
+from streams.sinks.intake import QUIET_SECONDS, Intake
+from streams.sinks.run import not_ready
+from streams.sinks.settings import load_delivery
+from streams.sinks.store import Done, Record, Routes, due, finish, lock_store, open_store, take, wall
+from streams.sinks.upkeep import loads, refused
+from tests.live.broker import free_port
+from tests.streams.sink_changes import change, encoded
+from tests.streams.sink_servers import SECRET
+
+ROUTES = Routes({"hook": 0, "old": 0}, frozenset(), frozenset(), frozenset())
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Settings without a broker, and a store with one change refused and one that waits, for `hook` and for `old`."""
+    (tmp_path / "secret").write_text(SECRET)
+    file = tmp_path / "deliver.toml"
+    file.write_text(
+        f'bootstrap_servers = "127.0.0.1:1"\nstore = "{tmp_path}/d.sqlite"\nhttp_port = {free_port()}\n'
+        f'[[sinks]]\nkind = "webhook"\nname = "hook"\nurl = "http://127.0.0.1:{free_port()}/"\n'
+        f'secret_file = "{tmp_path}/secret"\n'
+    )
+    db = open_store(tmp_path / "d.sqlite")
+    changes = (change(alert_id="a"), change(alert_id="b", patient_id="mrn-0007"))
+    take(db, [Record("alert-log", 0, n, encoded(one)) for n, one in enumerate(changes)], ROUTES, wall())
+    finish(db, [Done(due(db, "hook", wall(), 1)[0], refused=422)])
+    db.close()
+    return file
+
+
+def call(config, *words, stdin=None):
+    done = CliRunner().invoke(app, ["deliver", "--config", str(config), *words], input=stdin)
+    return done.exit_code, done.stdout, done.stderr
+
+
+def look(config, how):
+    db = open_store(config.with_name("d.sqlite"))
+    try:
+        return how(db)
+    finally:
+        db.close()
+
+
+def test_what_was_refused_is_listed_and_put_in_line_again(config):
+    status, out, _ = call(config, "--refused")
+    assert (status, json.loads(out)) == (0, {"sink": "hook", "alert_id": "a", "seq": 1, "status": 422})
+    assert call(config, "--retry-refused") == (0, "", "cmvigil: 1 changes are in line again\n")
+    assert call(config, "--refused") == (0, "", "")
+    assert look(config, lambda db: loads(db, []))["hook"].pending == 2
+
+
+def test_a_sink_that_is_no_more_is_forgotten_and_one_that_is_set_is_not(config):
+    assert call(config, "--drop-sink", "old") == (0, "", "cmvigil: 2 changes for that sink are forgotten\n")
+    assert call(config, "--drop-sink", "hook")[0] == 2
+    assert set(look(config, lambda db: loads(db, []))) == {"hook"}
+
+
+def test_a_patient_named_on_standard_input_is_forgotten(config):
+    assert call(config, "--forget", stdin="\n")[0] == 2
+    assert call(config, "--forget", stdin="mrn-0042\n") == (0, "", "cmvigil: 1 alerts are forgotten\n")
+    assert look(config, lambda db: list(refused(db))) == []
+    assert b"mrn-0042" not in config.with_name("d.sqlite").read_bytes()
+
+
+def test_upkeep_makes_no_store(config):
+    config.with_name("d.sqlite").unlink()
+    status, _, said = call(config, "--refused")
+    assert (status, said) == (2, "cmvigil: store: there is none\n")
+    assert not config.with_name("d.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: (folder / "secret").write_text("hush-hush"), "hook: secret_file"),
+        (lambda folder: (folder / "secret").unlink(), "hook: secret_file: cannot be read"),
+        (lambda folder: (folder / "d.sqlite").write_bytes(b"hush-hush" * 1000), "store: DatabaseError"),
+    ],
+)
+def test_what_it_cannot_start_with_ends_it_with_status_2_and_is_not_shown(config, spoil, said):
+    spoil(config.parent)
+    status, out, shown = call(config)
+    assert status == 2
+    assert said in shown
+    assert "hush-hush" not in out + shown
+
+
+def test_a_store_that_another_has_is_left_alone(config):
+    with lock_store(config.with_name("d.sqlite")):
+        status, _, said = call(config)
+    assert (status, said) == (2, "cmvigil: store: another deliverer uses it\n")
+
+
+class Running:
+    def __init__(self, config):
+        command = [str(Path(sys.executable).parent / "cmvigil"), "deliver", "--config", str(config)]
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("CMVIGIL_")}
+        self.log = config.with_name("log")
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(command, env=clean, stdout=out, stderr=out)
+        self.port = load_delivery(config, {}).http_port
+        until = time.monotonic() + 60
+        while self.page("/healthz")[0] != 200:
+            assert time.monotonic() < until, self.log.read_text()
+            time.sleep(0.05)
+
+    def page(self, path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+
+@pytest.mark.slow
+def test_without_kafka_it_says_so_and_stops_when_it_is_told_to(config):
+    running = Running(config)
+    assert running.page("/readyz") == (503, "alert-log cannot be read\n")
+    assert 'cmvigil_sink_pending{sink="hook"} 1.0' in running.page("/metrics")[1]
+    running.process.send_signal(signal.SIGTERM)
+    assert running.process.wait(30) == 0
+    log = running.log.read_text()
+    assert "changes wait for a sink that is not set" in log
+    assert "mrn-" not in log
+
+
+@pytest.mark.slow
+def test_a_store_that_fails_ends_it_with_status_1_and_its_kind(config):
+    running = Running(config)
+    with sqlite3.connect(config.with_name("d.sqlite"), timeout=30) as db:
+        db.execute("DROP TABLE deliveries")
+    assert running.process.wait(60) == 1
+    log = running.log.read_text()
+    assert "deliverer ends" in log
+    assert "OperationalError" in log
+    assert "mrn-" not in log
+
+
+def test_escalation_holds_back_while_a_backlog_is_read_and_not_for_ever(config, monkeypatch):
+    intake = Intake(load_delivery(config, {}), ROUTES, lambda taken: None)
+    assert intake.behind()  # nothing is known yet
+    intake.lag = 3
+    assert intake.behind()
+    intake.lag = 0
+    assert not intake.behind()
+    intake.lag, intake.moved = None, time.monotonic() - QUIET_SECONDS
+    assert not intake.behind()
+
+
+def test_it_is_ready_when_it_reads_and_is_not_far_behind(config):
+    intake = Intake(load_delivery(config, {}), ROUTES, lambda taken: None)
+    assert not_ready(intake, 10) == "alert-log cannot be read"
+    intake.reading, intake.lag = True, 11
+    assert not_ready(intake, 10) == "behind"
+    intake.lag = 10
+    assert not_ready(intake, 10) is None
