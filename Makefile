@@ -8,7 +8,7 @@ UV ?= uv
 SHARED := ../shared
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help run test check bench deep lock clean promtool
+.PHONY: help run test check bench deep lock sbom audit clean promtool
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -44,12 +44,14 @@ check: .venv/dev ## Format, lint, types, import contract and the fast tests (2 m
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 -m "not slow and not live"
 
-# Prometheus's own evaluator tests the alert rules. Where it cannot be installed, those tests say that they skip.
+# Prometheus's own evaluator tests the alert rules, and a live test runs it with Alertmanager. Where they cannot be
+# installed, those tests say that they skip.
 promtool:
-	@command -v promtool > /dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq \
-		&& apt-get install -y -qq --no-install-recommends prometheus > /dev/null; } || echo "promtool: not installed"
+	@{ command -v promtool && command -v prometheus-alertmanager; } > /dev/null || [ "$$(id -u)" != 0 ] || { \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager \
+		> /dev/null; } || echo "promtool: not installed"
 
-test: .venv/dev promtool ## Everything: what `check` runs, the slow and the live tests, and every branch of monitor/
+test: .venv/dev promtool sbom ## Everything: what `check` runs, the slow and the live tests, and every branch of monitor/
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -73,6 +75,19 @@ deep: .venv/deep ## Long searches: random histories and the slow tests, mutants 
 	$(BIN)/python -m tests.deep.mutants
 	for reader in native fhir log; do $(BIN)/python -m tests.deep.fuzz_readers $$reader; done
 
+.supply/done: requirements/supply.txt
+	$(PYTHON) -m venv --clear .supply
+	.supply/bin/pip install -q --require-hashes -r requirements/supply.txt
+	touch $@
+
+sbom: .supply/done ## Write build/sbom.cdx.json: what the program is made of, as CycloneDX
+	mkdir -p build
+	.supply/bin/cyclonedx-py requirements requirements/run.txt --pyproject pyproject.toml --output-reproducible --of JSON \
+		-o build/sbom.cdx.json
+
+audit: .supply/done ## Ask for known weaknesses of everything that the program is made of (fails where it cannot ask)
+	.supply/bin/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements/run.txt
+
 lock: ## Pin every requirement anew, with hashes (needs uv)
 	$(UV) pip compile -q --universal --generate-hashes --no-header --extra meds --extra zstd \
 		-o requirements/run.txt pyproject.toml requirements/build.in
@@ -80,6 +95,10 @@ lock: ## Pin every requirement anew, with hashes (needs uv)
 		-o requirements/dev.txt pyproject.toml requirements/build.in
 	$(UV) pip compile -q --universal --generate-hashes --no-header -c requirements/dev.txt \
 		-o requirements/deep.txt requirements/deep.in
+	$(UV) pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
+		-o requirements/supply.txt requirements/supply.in
+	$(UV) pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
+		-o requirements/peers.txt requirements/peers.in
 
 clean: ## Take away what was made
-	rm -rf .venv build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .supply build dist .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,15 +3,20 @@
 So catching up after a pause says what would have been said, each change at its own moment.
 """
 
+from bisect import insort
 from collections.abc import Iterable
 
 from monitor.evaluation import settle, wake
-from monitor.facts import apply
+from monitor.facts import APPLY
 from monitor.keep import is_too_late, prune
 from monitor.patient import Patient
 from monitor.reconciliation import Change, reconcile
 from monitor.times import ALWAYS, NEVER, Time
-from monitor.types import Fact, Fold
+from monitor.types import Fact, Fold, Pending
+
+
+def _newest_first(fact: Pending) -> Time:
+    return -fact.recorded
 
 
 def receive(p: Patient, facts: Iterable[Fact]) -> list[Fact]:
@@ -20,19 +25,25 @@ def receive(p: Patient, facts: Iterable[Fact]) -> list[Fact]:
     Returns those that are not taken: what happened before the kept history is frozen (monitor/keep.py).
     """
     late: list[Fact] = []
-    if p.kept_from == ALWAYS:
-        p.inbox.extend(facts)
-    else:
-        for fact in facts:
-            (late if is_too_late(p, fact) else p.inbox).append(fact)
+    taken = list(facts)
+    if p.kept_from != ALWAYS:
+        late = [fact for fact in taken if is_too_late(p, fact)]
+        taken = [fact for fact in taken if not is_too_late(p, fact)]
     # Newest first: the next one due is taken from the end.
-    p.inbox.sort(key=lambda fact: -fact.recorded)
+    if len(taken) == 1:
+        insort(p.inbox, taken[0], key=_newest_first)
+    else:
+        p.inbox.extend(taken)
+        p.inbox.sort(key=_newest_first)
     return late
 
 
 def next_due(p: Patient) -> Time:
     """When the patient next has something to be judged: a recording that waits, or a due time."""
-    due = min(p.wakes.values(), default=NEVER)
+    return _next(p, min(p.wakes.values(), default=NEVER))
+
+
+def _next(p: Patient, due: Time) -> Time:
     if p.alarms:
         due = min(due, *p.alarms.values())
     if p.inbox:
@@ -43,27 +54,27 @@ def next_due(p: Patient) -> Time:
 def advance(p: Patient, to: Time) -> list[Change]:
     """Takes the patient's clock to a time, both ends included, and returns every change that is to be said."""
     out: list[Change] = []
-    inbox = p.inbox
-    while True:
-        now = next_due(p)
-        if now > to:
-            break
+    inbox, news, wakes = p.inbox, p.news, p.wakes
+    now = next_due(p)
+    while now <= to:
         p.clock = now
         if now >= p.prune_at:
             prune(p)
+        news.clear()
+        changed: list[Fold] = []
         if inbox and inbox[-1].recorded <= now:
-            p.news.clear()
             while inbox and inbox[-1].recorded <= now:
-                apply(p, inbox.pop())
+                fact = inbox.pop()
+                APPLY[type(fact)](p, fact)
             changed = settle(p, now)
+        due = min(wakes.values(), default=NEVER)
+        if due <= now:
             # What the facts brought is due at this same instant too.
-            if p.wakes and min(p.wakes.values()) <= now:
-                changed += wake(p, now)
-        else:
-            p.news.clear()
-            changed = wake(p, now)
+            changed += wake(p, now)
+            due = min(wakes.values(), default=NEVER)
         if changed or p.acted or p.alarms:
             _say(p, changed, now, out)
+        now = _next(p, due)
     p.clock = max(p.clock, to)
     return out
 

@@ -1,26 +1,17 @@
 """What is asked of a dose: the moments at which such a rule speaks, and the two hours that charting may take."""
 
-from typing import NamedTuple
-
-from monitor.patient import DoseState, Given, Patient
+from monitor.patient import AtDose, Patient
 from monitor.plan import Plan
 from monitor.times import Time
-from monitor.types import GONE, Dose, Level
-
-
-class AtDose(NamedTuple):
-    """A drug's last dose at a moment. `now`: it starts at just this moment. `over`: one microsecond past its course."""
-
-    given: Given
-    i: int
-    dose: Dose
-    state: DoseState
-    now: bool
-    over: Time
+from monitor.types import GONE, Level
 
 
 def last_dose(p: Patient, drug: int, t: Time) -> AtDose | None:
     """The last dose of a course that goes on at `t`; None before the first dose and once the course has ended."""
+    at = p.at_dose.get(drug)
+    if at is not None and at.t == t:
+        # Several rules ask of the same dose.
+        return at
     given = p.given.get(drug)
     i = given.last(t) if given is not None else -1
     if given is None or i < 0:
@@ -28,7 +19,8 @@ def last_dose(p: Patient, drug: int, t: Time) -> AtDose | None:
     state = given.s[i]
     if t > state.course_until:
         return None
-    return AtDose(given, i, given.x[i], state, given.t[i] == t, state.course_until + 1)
+    at = p.at_dose[drug] = AtDose(t, given, i, given.x[i], state, given.t[i] == t, state.course_until + 1)
+    return at
 
 
 def carried(at: AtDose, level: Level) -> Level:

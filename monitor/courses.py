@@ -21,6 +21,7 @@ INDUCTION, MAINTAINING, NO_PHASE = range(3)
 def restate(p: Patient, drug: int, since: Time) -> Time | None:
     """Judges a drug's courses anew from a time on. Returns from when on its regimen differs, None if it does not."""
     given = p.given[drug]
+    p.at_dose.pop(drug, None)
     info = p.plan.drugs[drug]
     p.therapy_from = since if p.therapy_from is None else min(since, p.therapy_from)
     first = bisect_left(given.t, since)

@@ -1,13 +1,14 @@
 """What a dose amounts to, and what a label's dosing table permits at a clearance."""
 
 from fractions import Fraction
+from functools import lru_cache
 
-from monitor.patient import Given, Patient
+from monitor.patient import Given, Patient, Size
 from monitor.plan import BandInfo, RenalInfo
 from monitor.renal import clearance, weight_at
 from monitor.times import Time
 from monitor.types import Dose
-from monitor.units import MILLION, decimal_text, rounded_text
+from monitor.units import MILLION, decimal_text, quotient_text
 
 
 def doses_of(p: Patient, given: Given, i: int) -> list[Dose]:
@@ -16,12 +17,12 @@ def doses_of(p: Patient, given: Given, i: int) -> list[Dose]:
     return p.dose_groups.get((dose.drug, dose.at)) or [dose]
 
 
-def dose_size(p: Patient, given: Given, i: int, per_kg: bool) -> int | None:
+def dose_size(p: Patient, given: Given, i: int, per_kg: bool) -> Size | None:
     """A dose in millionths of mg, or of mg/kg; None where the amount, or a body weight that it needs, is unknown."""
     dose = given.x[i]
     if dose.drug >= 0 and (dose.drug, dose.at) not in p.dose_groups:
         return _size(p, dose, per_kg)
-    total = 0
+    total: Size = 0
     for part in doses_of(p, given, i):
         size = _size(p, part, per_kg)
         if size is None:
@@ -30,18 +31,27 @@ def dose_size(p: Patient, given: Given, i: int, per_kg: bool) -> int | None:
     return total
 
 
-def _size(p: Patient, dose: Dose, per_kg: bool) -> int | None:
+def _size(p: Patient, dose: Dose, per_kg: bool) -> Size | None:
     if dose.value is None:
         return None
     _, kind, factor = p.plan.dose_units[dose.unit]
-    amount = dose.value * factor // MILLION
-    if kind == ("per_kg" if per_kg else "mass"):
-        return amount
-    weight = weight_at(p, dose.at) if kind in ("mass", "per_kg") else None
-    if weight is None:
-        return None
-    kilogram = MILLION * p.plan.kilogram
-    return amount * kilogram // weight.canon if per_kg else amount * weight.canon // kilogram
+    amount, parts = dose.value * factor, MILLION
+    if kind != ("per_kg" if per_kg else "mass"):
+        weight = weight_at(p, dose.at) if kind in ("mass", "per_kg") else None
+        if weight is None:
+            return None
+        kilogram = MILLION * p.plan.kilogram
+        amount, parts = (
+            (amount * kilogram, parts * weight.canon) if per_kg else (amount * weight.canon, parts * kilogram)
+        )
+    return _quotient(amount, parts)
+
+
+@lru_cache(maxsize=4096)
+def _quotient(above: int, below: int) -> Size:
+    """One dose is much like the next, and dividing exactly is slow."""
+    whole, rest = divmod(above, below)
+    return Fraction(above, below) if rest else whole
 
 
 def size_text(p: Patient, given: Given, i: int) -> str:
@@ -54,21 +64,28 @@ def size_text(p: Patient, given: Given, i: int) -> str:
     size = given.m[i]
     if course is None or not course.dosed_per_kg or size is None:
         return parts
-    per_kg = f"{rounded_text(Fraction(size, MILLION), 2)} mg/kg"
+    per_kg = f"{quotient_text(size.numerator, size.denominator * MILLION, 2)} mg/kg"
     return parts if parts == per_kg else f"{parts} ({per_kg})"
 
 
-def sum_of_doses(given: Given, i: int, start: Time) -> int | None:
+def sum_of_doses(given: Given, i: int, start: Time) -> Size | None:
     """The sum of the doses after `start` up to and including dose `i`; None if any of them is unknown."""
-    total = 0
+    # Sums of fractions are slow: most doses of a window are one and the same.
+    total, parts = 0, 1
+    above, below, known = 0, 1, None
     times, sizes = given.t, given.m
     while i >= 0 and times[i] > start:
         size = sizes[i]
         if size is None:
             return None
-        total += size
+        if size is not known:
+            above, below, known = size.numerator, size.denominator, size
+        if below == parts:
+            total += above
+        else:
+            total, parts = total * below + above * parts, parts * below
         i -= 1
-    return total
+    return total if parts == 1 else _quotient(total, parts)
 
 
 def band_at(renal: RenalInfo, crcl: int) -> BandInfo | None:
@@ -107,12 +124,12 @@ def fits_maintenance(p: Patient, renal: RenalInfo, given: Given, i: int, course_
     return all(_within(p, renal, value, total) for value in (crcl.low, crcl.high))
 
 
-def _within(p: Patient, renal: RenalInfo, crcl: int, total: int) -> bool:
+def _within(p: Patient, renal: RenalInfo, crcl: int, total: Size) -> bool:
     constants = p.plan.renal
     band = band_at(renal, crcl)
     if band is None:
         return False
-    allowed = max(dose * max(1, constants.window // every) for dose, every in band.maintenance)
+    allowed = band.allowed
     if renal.tablet is not None:
         return total < allowed + renal.tablet
-    return total * 100 <= allowed * (100 + constants.tolerance_hundredths)
+    return total.numerator * 100 <= allowed * (100 + constants.tolerance_hundredths) * total.denominator

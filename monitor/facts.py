@@ -16,7 +16,7 @@ from monitor.units import MILLION
 
 def apply(p: Patient, fact: Pending) -> None:
     """Takes one fact in and marks what it may change. Judging is `evaluation.settle`."""
-    _APPLY[type(fact)](p, fact)
+    APPLY[type(fact)](p, fact)
 
 
 def touch(p: Patient, source: int, at: Time) -> None:
@@ -63,16 +63,19 @@ def activate(p: Patient, source: int) -> None:
         return
     p.present.add(source)
     for rule in p.plan.needing.get(source, ()):
-        if rule.slot not in p.folds and all(any(i in p.present for i in group) for group in rule.needs):
-            fold = Fold(rule)
-            p.folds[rule.slot] = fold
-            for kind, sources in enumerate((rule.judged, rule.lazy, rule.quiet)):
-                for i in sources:
-                    p.listen.setdefault(i, ([], [], []))[kind].append(fold)
-            p.dirty[fold] = ALWAYS
-            fold.many = True
-            if p.sayings:
-                attach(p)
+        if rule.slot in p.folds or any(map(p.present.isdisjoint, rule.needs)):
+            continue
+        fold = p.folds[rule.slot] = Fold(rule, rule.rank)
+        for i in rule.inputs:
+            if i not in p.listen:
+                p.listen[i] = ([], [], [])
+        for kind, sources in enumerate((rule.judged, rule.lazy, rule.quiet)):
+            for i in sources:
+                p.listen[i][kind].append(fold)
+        p.dirty[fold] = ALWAYS
+        fold.many = True
+        if p.sayings:
+            attach(p)
 
 
 def attach(p: Patient) -> None:
@@ -89,6 +92,9 @@ def attach(p: Patient) -> None:
 
 
 # Versions --------------------------------------------------------------------------------------------------------
+
+
+_LABELS = (None, "prophylaxis", "treatment", "preemptive", "maintenance")
 
 
 def _holds(new: Lab | Dose, old: Lab | Dose, p: Patient) -> bool:
@@ -133,12 +139,12 @@ def _dose_json(dose: Dose, p: Patient) -> str:
         {
             "dose": None if dose.value is None else _number(dose.value),
             "drug": p.plan.drugs[dose.drug].name if dose.drug >= 0 else None,
-            "ended_at": iso(dose.end),
-            "indication": dose.label,
+            "ended_at": iso(dose.end) if dose.end > dose.at else None,
+            "indication": _LABELS[dose.label],
             "route": dose.route,
             "started_at": iso(dose.at) if dose.at != ALWAYS else None,
-            "status": dose.status,
-            "unit": dose.unit,
+            "status": dose.status if dose.status != "completed" else None,
+            "unit": p.plan.dose_units[dose.unit][0] if dose.unit >= 0 else None,
         }
     )
 
@@ -498,7 +504,7 @@ def _apply_act(p: Patient, act: Act) -> None:
         p.acted = True
 
 
-_APPLY: dict[type, Callable[..., None]] = {
+APPLY: dict[type, Callable[..., None]] = {
     Lab: _apply_lab,
     Dose: _apply_dose,
     Person: _apply_person,

@@ -119,6 +119,7 @@ def _forget_results(p: Patient, cut: Time, *, idle: bool) -> None:
 
 def _forget_doses(p: Patient, cut: Time) -> None:
     p.dose_facts = {key: dose for key, dose in p.dose_facts.items() if _reaches(dose, cut)}
+    p.at_dose.clear()
     for given in p.given.values():
         old = bisect_left(given.t, cut)
         del given.t[:old], given.x[:old], given.m[:old], given.s[:old]

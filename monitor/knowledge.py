@@ -400,9 +400,10 @@ def _lay_over(below: Table, above: Table, file: str, path: Path, origin: dict[Pa
         if isinstance(value, dict):
             known = below.get(key)
             if not isinstance(known, dict) or "value" in value:
+                if key in below:
+                    for old in [path for path in origin if path[: len(here)] == here and path != here]:
+                        del origin[old]
                 known = below[key] = {}
-                for old in [path for path in origin if path[: len(here)] == here and path != here]:
-                    del origin[old]
             _lay_over(known, value, file, here, origin)
         else:
             below[key] = value

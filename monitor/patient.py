@@ -7,7 +7,7 @@ may differ (`touch`); nothing is judged here.
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import NamedTuple
+from fractions import Fraction
 
 import msgspec
 
@@ -48,6 +48,10 @@ class DoseState(msgspec.Struct, gc=False, frozen=True):
     reads_renal: bool
 
 
+Size = int | Fraction
+"""What a dose amounts to, exactly; a fraction where a weight does not divide it."""
+
+
 class Given(msgspec.Struct, gc=False, eq=False):
     """The systemic doses of one drug that were given, one entry for each start time.
 
@@ -57,7 +61,7 @@ class Given(msgspec.Struct, gc=False, eq=False):
 
     t: list[Time] = []
     x: list[Dose] = []
-    m: list[int | None] = []
+    m: list[Size | None] = []
     s: list[DoseState] = []
 
     def last(self, t: Time) -> int:
@@ -66,6 +70,20 @@ class Given(msgspec.Struct, gc=False, eq=False):
         if times and times[-1] <= t:
             return len(times) - 1
         return bisect_right(times, t) - 1
+
+
+class AtDose(msgspec.Struct, gc=False, frozen=True, eq=False):
+    """A drug's last dose at the moment `t`. `now`: it starts at just this moment. `over`: one microsecond past its
+    course.
+    """
+
+    t: Time
+    given: Given
+    i: int
+    dose: Dose
+    state: DoseState
+    now: bool
+    over: Time
 
 
 class Baseline(msgspec.Struct, gc=False, frozen=True):
@@ -77,8 +95,8 @@ class Baseline(msgspec.Struct, gc=False, frozen=True):
     labs: tuple[Lab, ...]
 
 
-class Clearance(NamedTuple):
-    """A clearance in millionths of mL/min or mL/min/kg, rounded down.
+class Clearance(msgspec.Struct, gc=False, frozen=True, eq=False):
+    """A clearance in millionths of mL/min or mL/min/kg, rounded down, and what it rests on.
 
     `low` and `high` differ only where the sex is not known as female or male: by the factor for women and without it.
     """
@@ -87,6 +105,8 @@ class Clearance(NamedTuple):
     high: int
     creatinine: Lab
     weight: Lab | None
+    age: int
+    sex: str | None
 
 
 class Reading(msgspec.Struct, gc=False):
@@ -127,15 +147,27 @@ class Therapies(msgspec.Struct, gc=False, eq=False):
     x: list[TherapyState] = []
 
 
+class Rows(msgspec.Struct, gc=False, eq=False):
+    """Facts as bytes: blocks of many that are done with, and the rows of the block that is begun."""
+
+    blocks: list[bytes] = []
+    rows: list[bytes] = []
+
+    def clear(self) -> None:
+        """Forgets all: a fact was replaced or forgotten."""
+        self.blocks.clear()
+        self.rows.clear()
+
+
 class Packing(msgspec.Struct, gc=False, eq=False):
     """What of a patient's bytes is done already (monitor/state.py).
 
-    Texts by their number, sealed rows of facts, and rows that this ruleset cannot read, kept for one that can.
+    Texts by their number, facts, and rows that this ruleset cannot read, kept for one that can.
     """
 
     strings: dict[str, int] = {}
-    labs: list[bytes] = []
-    doses: list[bytes] = []
+    labs: Rows = msgspec.field(default_factory=Rows)
+    doses: Rows = msgspec.field(default_factory=Rows)
     unread_labs: list[bytes] = []
     unread_doses: list[bytes] = []
 
@@ -152,10 +184,12 @@ class Patient:
         "acts",
         "age",
         "alarms",
+        "at_dose",
         "baseline_until",
         "baselines",
         "birth",
         "clearances",
+        "cleared",
         "clock",
         "dialysis",
         "dirty",
@@ -216,10 +250,12 @@ class Patient:
         self.suspects: list[Time] = []
         self.lab_groups: dict[tuple[int, Time], list[Lab]] = {}
         self.given: dict[int, Given] = {}
+        self.at_dose: dict[int, AtDose] = {}
         self.not_given: dict[int, list[tuple[Time, str]]] = {}
         self.dose_groups: dict[tuple[int, Time], list[Dose]] = {}
         self.birth: Time | None = None
-        self.clearances: dict[bool, tuple[tuple[Lab, Lab | None, int, str | None], Clearance]] = {}
+        self.clearances: dict[bool, Clearance] = {}
+        self.cleared: tuple[tuple[Time, bool, Time], Clearance | str] | None = None
         self.age: tuple[Time, Time, int] = (NEVER, ALWAYS, 0)
         self.sex: str | None = None
         self.donor: str | None = None
@@ -269,7 +305,7 @@ class Patient:
 
     def concerns(self, rule: Rule, fact: Fact, old: Fact | None = None) -> bool:
         """Whether a rule listens to what a fact (or the version it replaced) is about."""
-        inputs = {*rule.judged, *rule.lazy, *rule.quiet}
+        inputs = rule.inputs
         for one in (fact, old):
             if isinstance(one, Lab) and (one.analyte in inputs or self.plan.derived_from.get(one.analyte) in inputs):
                 return True

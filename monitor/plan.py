@@ -121,12 +121,16 @@ class CourseInfo(msgspec.Struct, gc=False, eq=False):
 
 
 class BandInfo(msgspec.Struct, gc=False, eq=False):
-    """One row of a label's dosing table: columns of (amount in millionths of mg or mg/kg, interval)."""
+    """One row of a label's dosing table: columns of (amount in millionths of mg or mg/kg, interval).
+
+    `allowed`: the most that the maintenance column permits in the window by which a phase is read.
+    """
 
     bound: int
     included: bool
     induction: tuple[tuple[int, Time], ...]
     maintenance: tuple[tuple[int, Time], ...]
+    allowed: int
 
 
 class RenalInfo(msgspec.Struct, gc=False, eq=False):
@@ -245,18 +249,8 @@ class Plan:
         self.mg_per_dl = self.analytes[self.creatinine].scale[self.analytes[self.creatinine].units["mg/dL"]]
         placed(lambda: self._read_links(knowledge, data), ("rules",), layers)
         self.rules = self._build_rules(kinds, layers)
-        self.rules.sort(key=lambda rule: rule.rank)
-        for slot, rule in enumerate(self.rules):
-            rule.slot = slot
-        self.slots: dict[str, tuple[int, ...]] = {}
-        for rule in self.rules:
-            self.slots[rule.code] = (*self.slots.get(rule.code, ()), rule.slot)
-        self.dependents: set[int] = set()
-        for rule in self.rules:
-            followed = [slot for code in rule.follows for slot in self.slots.get(code, ())]
-            rule.judged = (*rule.judged, *(self.alert_input(slot) for slot in followed))
-            self.dependents.update(followed)
-        used = {i for rule in self.rules for i in (*rule.judged, *rule.lazy, *rule.quiet, *rule.told)}
+        self._link_rules()
+        used = {i for rule in self.rules for i in (*rule.inputs, *rule.told)}
         used |= set(self.derived_from) | {self.weight}
         self.analyte_of: dict[str | None, AnalyteInfo] = {
             loinc: a for a in self.analytes if a.index in used for loinc in knowledge.analytes[a.key].loinc
@@ -277,6 +271,22 @@ class Plan:
                 build = partial(kind.build, code, self.rule_data[code], self)
                 rules += placed(build, ("rules", code), layers)
         return rules
+
+    def _link_rules(self) -> None:
+        """Orders the rules, and tells each what it listens to."""
+        self.rules.sort(key=lambda rule: rule.rank)
+        for slot, rule in enumerate(self.rules):
+            rule.slot = slot
+        self.slots: dict[str, tuple[int, ...]] = {}
+        for rule in self.rules:
+            self.slots[rule.code] = (*self.slots.get(rule.code, ()), rule.slot)
+        self.dependents: set[int] = set()
+        for rule in self.rules:
+            followed = [slot for code in rule.follows for slot in self.slots.get(code, ())]
+            rule.judged = (*rule.judged, *(self.alert_input(slot) for slot in followed))
+            self.dependents.update(followed)
+        for rule in self.rules:
+            rule.inputs = frozenset((*rule.judged, *rule.lazy, *rule.quiet))
 
     def sources_of(self, rule: Rule, drug: str | None) -> tuple[str, ...]:
         """What an alert rests on, by title; the labels of other antivirals than its own left out."""
@@ -355,14 +365,18 @@ class Plan:
 
     def dose_unit(self, text: str, drug: DrugInfo) -> int:
         """The unit of a dose; -1 if it is not known, or not one that this drug's doses can be judged in."""
-        unit = self._dose_units.get(text, self._folded_units.get(_fold(text), -1))
+        unit = self._dose_units.get(text, -1)
+        if unit < 0:
+            unit = self._folded_units.get(_fold(text), -1)
         if unit >= 0 and drug.course and self.dose_units[unit][1] not in ("mass", "per_kg"):
             return -1
         return unit
 
     def route_of(self, text: str | None) -> str | None:
         """The route that a word or SNOMED CT code names; None for none and for an unknown one."""
-        return None if text is None else self._routes.get(text, self._routes.get(text.strip().lower()))
+        if text is None:
+            return None
+        return self._routes.get(text) or self._routes.get(text.strip().lower())
 
     def dose_amount(self, quantity: Quantity) -> tuple[int, bool]:
         """A dosage of knowledge in millionths of mg, or of mg/kg (then True)."""
@@ -469,12 +483,14 @@ def _renal(data: Drug, plan: Plan) -> RenalInfo | None:
     def columns(schedules: tuple[Schedule, ...]) -> tuple[tuple[int, Time], ...]:
         return tuple((plan.dose_amount(s.dose)[0], s.every) for s in schedules)
 
-    bands = tuple(
-        BandInfo(millionths(b.bound), b.from_ is not None, columns(b.induction), columns(b.maintenance))
-        for b in renal.bands
-    )
+    window = plan.knowledge.renal.maintenance_window.value
+    bands = []
+    for b in renal.bands:
+        maintenance = columns(b.maintenance)
+        allowed = max(dose * max(1, window // every) for dose, every in maintenance)
+        bands.append(BandInfo(millionths(b.bound), b.from_ is not None, columns(b.induction), maintenance, allowed))
     tablet = plan.dose_amount(renal.tablet)[0] if renal.tablet else None
-    return RenalInfo(renal.index == "mL/min/kg", tablet, bands)
+    return RenalInfo(renal.index == "mL/min/kg", tablet, tuple(bands))
 
 
 def _viral(viral: Viral, cmv: AnalyteInfo) -> ViralInfo:

@@ -11,7 +11,7 @@ from monitor.identity import alert_id
 from monitor.patient import Patient
 from monitor.times import NEVER, Time, iso
 from monitor.types import GONE, OVER, PAUSED, WAITING, YIELDED, Alert, Episode, Evidence, Fold, Rule, Said
-from monitor.wording import evidence_of, news_text
+from monitor.wording import evidence_of, news_text, sentences
 
 _WHY: Final = {
     GONE: "the condition no longer holds",
@@ -119,7 +119,7 @@ def _say(
             status,
             now,
             words.title,
-            words.detail,
+            sentences(words.detail),
             words.recommendation,
             [evidence_of(p, fact) for fact in words.facts],
             reason,

@@ -4,13 +4,11 @@ Foscarnet's label uses mL/min/kg, in which body weight cancels; the others use m
 an eGFR in mL/min/1.73 m2. Sources: Cockcroft and Gault 1976; the labels' dosing sections.
 """
 
-from fractions import Fraction
-
 from monitor.patient import Clearance, DoseState, Patient, Series
 from monitor.plan import INTENT_TREATMENT
 from monitor.times import Time
 from monitor.types import EQUAL, Lab
-from monitor.units import MILLION, rounded_text
+from monitor.units import MILLION, quotient_text
 from monitor.wording import aged
 
 
@@ -37,6 +35,16 @@ def clearance(p: Patient, t: Time, per_kg: bool, creatinine_age: Time) -> Cleara
 
     The creatinine may be `creatinine_age` old, in microseconds. Under 18 years and on dialysis it is not evaluated.
     """
+    asked = (t, per_kg, creatinine_age)
+    if p.cleared is not None and p.cleared[0] == asked:
+        # Several rules ask at the same dose.
+        return p.cleared[1]
+    found = _clearance(p, t, per_kg, creatinine_age)
+    p.cleared = asked, found
+    return found
+
+
+def _clearance(p: Patient, t: Time, per_kg: bool, creatinine_age: Time) -> Clearance | str:
     constants = p.plan.renal
     age = p.age_at(t)
     if age is None:
@@ -53,12 +61,16 @@ def clearance(p: Patient, t: Time, per_kg: bool, creatinine_age: Time) -> Cleara
         weight = weight_at(p, t)
         if weight is None:
             return "no body weight within 90 d"
-    key = (creatinine, weight, age, p.sex)
     known = p.clearances.get(per_kg)
-    if known is not None and known[0] == key:
-        return known[1]
-    found = _cockcroft_gault(p, age, creatinine, weight)
-    p.clearances[per_kg] = key, found
+    if (
+        known is not None
+        and known.creatinine is creatinine
+        and known.weight is weight
+        and known.age == age
+        and known.sex == p.sex
+    ):
+        return known
+    found = p.clearances[per_kg] = _cockcroft_gault(p, age, creatinine, weight)
     return found
 
 
@@ -83,12 +95,12 @@ def _cockcroft_gault(p: Patient, age: int, creatinine: Lab, weight: Lab | None) 
         low = high
     elif p.sex == "female":
         high = low
-    return Clearance(low, high, creatinine, weight)
+    return Clearance(low, high, creatinine, weight, age, p.sex)
 
 
 def clearance_text(p: Patient, crcl: Clearance, t: Time) -> str:
     """A clearance for a reader, with what it rests on and how old that is."""
-    low, high = rounded_text(Fraction(crcl.low, MILLION), 2), rounded_text(Fraction(crcl.high, MILLION), 2)
+    low, high = quotient_text(crcl.low, MILLION, 2), quotient_text(crcl.high, MILLION, 2)
     unit = "mL/min" if crcl.weight is not None else "mL/min/kg"
     size = f"{low} {unit}" if low == high else f"{low} to {high} {unit} (sex not known)"
     basis = [aged(p, crcl.creatinine, t)]

@@ -7,7 +7,7 @@ without the rest; a newer version is refused, untouched.
 
 import re
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
@@ -18,12 +18,15 @@ from monitor.actions import standing
 from monitor.advance import next_due
 from monitor.evaluation import settle
 from monitor.facts import apply, attach
-from monitor.patient import Packing, Patient
+from monitor.patient import Packing, Patient, Rows
 from monitor.plan import Plan
 from monitor.times import ALWAYS, NEVER, SECOND, Time
 from monitor.types import DETECTED, FINAL, NOT_DETECTED, WITHDRAWN, Act, Dose, Lab, Person, Saying
 
 VERSION: Final = 1
+UPGRADES: Final[dict[int, Callable[[bytes], bytes]]] = {}
+"""By version, how the body of such a state becomes one of the next version: a new version adds an entry. The header
+stays as it is, for older programs to know what they cannot read."""
 
 _HEADER: Final = struct.Struct(">BB8sqq")
 _OUTBOX: Final = 1
@@ -33,7 +36,7 @@ _ARRAY_32: Final = 0xDD
 _FRACTION: Final = 1 << 61
 """Marks a time that is no whole second."""
 _SEALED: Final = 32
-"""Facts packed together once: an event packs anew no more than the last few."""
+"""Facts in one block of bytes."""
 F = TypeVar("F", Lab, Dose)
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 
@@ -51,12 +54,20 @@ class Header(NamedTuple):
     next_due: Time
     outbox: bool
 
+    @property
+    def older(self) -> bool:
+        """Whether it is of an older version, and is to be written anew."""
+        return self.version != VERSION
+
 
 class Loaded(NamedTuple):
-    """A patient as it was, and whether it was judged under another ruleset and is to be judged once anew."""
+    """A patient as it was; whether it was judged under another ruleset and is to be judged once anew; and whether its
+    bytes are of an older version and are to be written anew.
+    """
 
     patient: Patient
     stale: bool
+    older: bool
 
 
 _Id = str | tuple[int, bytes]
@@ -111,7 +122,7 @@ def peek(data: bytes) -> Header:
     if len(data) < _HEADER.size:
         raise StateError("state: too short")
     version, flags, ruleset, clock, due = _HEADER.unpack_from(data)
-    if version != VERSION:
+    if version > VERSION or not all(one in UPGRADES for one in range(version, VERSION)):
         raise StateError(f"state: version {version}, this program reads version {VERSION}")
     return Header(version, ruleset, clock, due, bool(flags & _OUTBOX))
 
@@ -122,8 +133,8 @@ def dump(p: Patient) -> bytes:
     packing = p.packing
     if packing is None:
         packing = p.packing = Packing()
-    labs = _packed(p, p.lab_facts.values(), packing.labs, packing.unread_labs, _lab_row)
-    doses = _packed(p, p.dose_facts.values(), packing.doses, packing.unread_doses, _dose_row)
+    labs = _packed(p, p.lab_facts, packing.labs, packing.unread_labs, _lab_row)
+    doses = _packed(p, p.dose_facts, packing.doses, packing.unread_doses, _dose_row)
     waiting = _waiting(p)
     people, acts = list(p.people.values()), list(p.acts.values())
     kept = (list(packing.strings), p.kept_from, people, acts, _said(p), p.outbox, waiting)
@@ -137,8 +148,11 @@ def load(plan: Plan, patient_id: str, data: bytes) -> Loaded:
     Raises StateError for bytes that are no state, and for a newer version.
     """
     head = peek(data)
+    packed: bytes | memoryview = memoryview(data)[_HEADER.size :]
     try:
-        body = _decode(memoryview(data)[_HEADER.size :])
+        for version in range(head.version, VERSION):
+            packed = UPGRADES[version](bytes(packed))
+        body = _decode(packed)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise StateError("state: corrupt") from None
     p = Patient(plan, patient_id)
@@ -159,7 +173,7 @@ def load(plan: Plan, patient_id: str, data: bytes) -> Loaded:
     packing.doses.clear()
     attach(p)
     _set_alarms(p)
-    return Loaded(p, head.ruleset != ruleset_mark(plan))
+    return Loaded(p, head.ruleset != ruleset_mark(plan), head.older)
 
 
 def _set_alarms(p: Patient) -> None:
@@ -200,18 +214,21 @@ def _waiting(p: Patient) -> tuple[list[_Lab], list[_Dose], list[Person], list[Ac
 
 
 def _packed(
-    p: Patient, facts: Collection[F], sealed: list[bytes], unread: list[bytes], row: Callable[[Patient, F], object]
+    p: Patient, facts: dict[str, F], packed: Rows, unread: list[bytes], row: Callable[[Patient, F], object]
 ) -> bytes:
     """The facts as an array of rows. What was packed before is taken as it is: facts are only added, or replaced, and
-    a replacement breaks the seal (monitor/facts.py).
+    after a replacement nothing counts as packed (monitor/facts.py).
     """
-    tail: list[bytes] = []
-    for fact in islice(facts, len(sealed) * _SEALED, None):
-        tail.append(_encode(row(p, fact)))
-        if len(tail) == _SEALED:
-            sealed.append(b"".join(tail))
-            tail.clear()
-    return b"".join((_ARRAY.pack(_ARRAY_32, len(facts) + len(unread)), *unread, *sealed, *tail))
+    blocks: list[bytes] = packed.blocks
+    rows: list[bytes] = packed.rows
+    added = len(facts) - len(blocks) * _SEALED - len(rows)
+    new = list(islice(reversed(facts.values()), added))
+    for fact in reversed(new):
+        rows.append(_encode(row(p, fact)))
+        if len(rows) == _SEALED:
+            blocks.append(b"".join(rows))
+            rows.clear()
+    return b"".join((_ARRAY.pack(_ARRAY_32, len(facts) + len(unread)), *unread, *blocks, *rows))
 
 
 def _lab_row(p: Patient, lab: Lab) -> _Lab:

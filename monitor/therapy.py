@@ -52,14 +52,14 @@ def therapy_going(p: Patient, t: Time) -> TherapyState | None:
 
 def therapy_with(p: Patient, courses: frozenset[Course], t: Time) -> TherapyState | None:
     """The latest state at `t` of the joined therapy that some courses belong to, those left out that turned out to be
-    prophylaxis.
+    prophylaxis. Where only such a one had joined the others, the latest of the therapies that they are then.
     """
     known = therapies_at(p, t)
     i = bisect_right(known.t, t) - 1
     courses = frozenset(course for course in courses if _is_treatment(p, course, t))
-    while i >= 0 and not courses <= known.x[i].courses:
+    while i >= 0 and courses.isdisjoint(known.x[i].courses):
         i -= 1
-    return known.x[i] if i >= 0 and courses else None
+    return known.x[i] if i >= 0 else None
 
 
 def going_on_until(p: Patient, therapy: TherapyState, t: Time) -> Time:
@@ -71,6 +71,18 @@ def went_on(p: Patient, therapy: TherapyState, since: Time, t: Time) -> bool:
     """Whether a joined therapy went on without a break from one moment to another, by its doses up to the later."""
     joined = therapy_with(p, therapy.courses, t) or therapy
     return joined.unbroken <= since and t <= _until(p, joined.courses, t)
+
+
+def last_of_course(p: Patient, course: Course, t: Time) -> tuple[Time, Time, int]:
+    """When a course of a therapy had its last dose at `t`, until when it goes on by it, and the dose's phase."""
+    given = p.given[course[0]]
+    i = _last_of(p, course, t)
+    return given.t[i], _until(p, frozenset((course,)), t), given.s[i].phase
+
+
+def days_by(p: Patient, therapy: TherapyState, t: Time) -> int:
+    """How many treatment days a joined therapy, as it stands, had had at an earlier moment."""
+    return len({(at - therapy.start) // DAY for course in therapy.courses for at in _doses(p, course, t)})
 
 
 def _until(p: Patient, courses: frozenset[Course], t: Time) -> Time:
@@ -155,21 +167,27 @@ def _joined(p: Patient, known: Therapies, t: Time, course: Course) -> TherapySta
         unbroken = before.unbroken if t - 1 <= _until(p, before.courses, t - 1) else t
         days = before.days + (period > before.period)
         return TherapyState(before.start, days, period, t, before.courses, unbroken)
-    courses = frozenset((course,))
-    joined: list[TherapyState] = []
-    if before is not None:
-        elder = next((one for one in reversed(known.x) if course in one.courses), None)
-        if elder is not None:
-            # The course had seemed over, and another therapy begun: all since then is one.
-            joined = [one for one in known.x if one.last >= elder.start]
-        elif course[1] - before.last <= p.plan.joined_within:
-            joined = [before]
-    courses = courses.union(*(one.courses for one in joined))
+    elder = next((one for one in reversed(known.x) if course in one.courses), None)
+    # A course that goes on after it had seemed over makes one of all therapies since the one that it belonged to. One
+    # that a later label says was treatment may have begun before the last of them did.
+    since = elder.start if elder is not None else course[1] - p.plan.joined_within
+    joined = known.x[bisect_left(known.t, since) :]
+    courses = frozenset((course,)).union(*(one.courses for one in joined))
     start = min(first for _, first in courses)
     periods = {(time - start) // DAY for one in courses for time in _doses(p, one, t)}
-    goes_on = bool(joined) and t - 1 <= _until(p, courses, t - 1)
-    unbroken = min(one.unbroken for one in joined) if goes_on else t
-    return TherapyState(start, len(periods), max(periods), t, courses, unbroken)
+    return TherapyState(start, len(periods), max(periods), t, courses, _unbroken(p, joined, t))
+
+
+def _unbroken(p: Patient, joined: list[TherapyState], t: Time) -> Time:
+    """Since when one of some therapies that become one has gone on; `t` if none did."""
+    since = t
+    courses: frozenset[Course] = frozenset()
+    for one in reversed(joined):
+        if not one.courses <= courses:
+            courses |= one.courses
+            if t - 1 <= _until(p, one.courses, t - 1):
+                since = min(since, one.unbroken)
+    return since
 
 
 def _start(state: DoseState) -> Time:

@@ -4,6 +4,7 @@ Integers compare exactly and fast, and 48 hours stay 48 hours across a change of
 """
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 Time = int
@@ -40,7 +41,8 @@ def parse_time(text: str) -> Time:
         raise TimeError("no offset")
     if when.year not in _YEARS:
         raise TimeError("outside 1900-2100")
-    return (when - _EPOCH) // MICROSECOND
+    since = when - _EPOCH
+    return since.days * DAY + since.seconds * SECOND + since.microseconds
 
 
 def parse_date(text: str) -> Time:
@@ -63,13 +65,23 @@ def parse_date(text: str) -> Time:
 
 def iso(at: Time) -> str:
     """A time as the contract writes it: UTC with `Z`, a fraction only where there is one."""
-    text = (_EPOCH + timedelta(microseconds=at)).isoformat()
-    return text[:-6] + "Z"
+    days, rest = divmod(at, DAY)
+    minutes, rest = divmod(rest, MINUTE)
+    seconds, fraction = divmod(rest, SECOND)
+    text = f"{_date_text(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+    return f"{text}.{fraction:06d}Z" if fraction else text + "Z"
 
 
 def clock_text(at: Time) -> str:
     """A time for a reader: `2026-03-04 08:00 UTC`."""
-    return (_EPOCH + timedelta(microseconds=at)).isoformat(" ", "minutes")[:16] + " UTC"
+    days, rest = divmod(at, DAY)
+    minutes = rest // MINUTE
+    return f"{_date_text(days)} {minutes // 60:02d}:{minutes % 60:02d} UTC"
+
+
+@lru_cache(maxsize=4096)
+def _date_text(days: int) -> str:
+    return (_EPOCH + timedelta(days=days)).date().isoformat()
 
 
 def parse_duration(text: object) -> int:

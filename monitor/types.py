@@ -163,6 +163,8 @@ class Rule(msgspec.Struct, gc=False, eq=False):
     slot: int = 0
     reach: Time = 0
     named: Callable[["Patient", Time], str | None] | None = None
+    inputs: frozenset[int] = frozenset()
+    """All that it listens to; the plan sets it."""
 
 
 class Episode(msgspec.Struct, eq=True):
@@ -180,14 +182,16 @@ class Fold(msgspec.Struct, eq=False):
 
     Facts at or before `frontier` may change what was judged; facts after it cannot. The episodes themselves are the
     checkpoints: cut off at any time, they are the memory that the fold had then. `due` is the next moment that time
-    alone may change, as judged at `since`. `waits` are moments to be judged again when the clock has come that far,
-    `notes` what could not be judged and since when. `changed`: how many episodes stand as they were last told of;
-    `lost`: those, by drug and onset, that were taken back since.
+    alone may change, as judged at `since`; `before`: the level before the last judged moment. `waits` are moments to be
+    judged again when the clock has come that far, `notes` what could not be judged and since when. `changed`: how many
+    episodes stand as they were last told of; `lost`: those, by drug and onset, that were taken back since.
     """
 
     rule: Rule
+    rank: int
     frontier: Time = ALWAYS
     level: Level = 0
+    before: Level = 0
     due: Time = NEVER
     since: Time = ALWAYS
     many: bool = False

@@ -54,12 +54,19 @@ def decimal_text(value: int) -> str:
     """A number of millionths as it was reported, without trailing zeros: 1_500_000 is `1.5`."""
     sign, size = ("-", -value) if value < 0 else ("", value)
     whole, part = divmod(size, MILLION)
+    if not part:
+        return f"{sign}{whole}"
     return f"{sign}{whole}.{part:06d}".rstrip("0").rstrip(".")
 
 
 def rounded_text(value: Fraction | float, digits: int) -> str:
     """A computed number for a reader, to so many decimal places, halves away from zero."""
     above, below = value.as_integer_ratio()
+    return quotient_text(above, below, digits)
+
+
+def quotient_text(above: int, below: int, digits: int) -> str:
+    """The quotient of two whole numbers for a reader, to so many decimal places, halves away from zero."""
     size = (2 * abs(above) * 10**digits + below) // (2 * below)
     text = decimal_text(size * MILLION // 10**digits)
     return f"-{text}" if above < 0 and size else text

@@ -1,5 +1,6 @@
 """Plain text for a pharmacist: figures with units and ages, in one manner everywhere."""
 
+import re
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -10,21 +11,61 @@ from monitor.types import EQUAL, PRELIMINARY, Act, Dose, Evidence, Fact, Lab, Pe
 from monitor.units import MILLION, decimal_text, rounded_text
 
 _SIGNS = ("", "<", "<=", ">", ">=", "", "")
+_START = re.compile(r"(?<=\. )[a-z]")
+_TIMES = "\N{MULTIPLICATION SIGN}"
+_PRINTED = {
+    "[IU]/mL": "IU/mL",
+    "{Log_IU}/mL": "log10 IU/mL",
+    "{copies}/mL": "copies/mL",
+    "{Log_copies}/mL": "log10 copies/mL",
+    "10*3/uL": f"{_TIMES}10³/µL",
+    "10*9/L": f"{_TIMES}10⁹/L",
+    "10*6/L": f"{_TIMES}10⁶/L",
+    "/uL": "/µL",
+    "/mm3": "/mm³",
+    "umol/L": "µmol/L",
+    "ug/L": "µg/L",
+    "[lb_av]": "lb",
+}
+_TRANSPLANTS = {
+    "hct-allogeneic": "allogeneic HCT",
+    "hct-autologous": "autologous HCT",
+    "solid-organ": "solid-organ transplant",
+}
+
+
+def unit_text(unit: str) -> str:
+    """A unit as a laboratory prints it, for its UCUM code: `IU/mL` for `[IU]/mL`."""
+    return _PRINTED.get(unit, unit)
+
+
+def transplant_text(kind: str) -> str:
+    """A kind of transplant in words."""
+    return _TRANSPLANTS.get(kind, kind)
+
+
+def sentences(text: str) -> str:
+    """A text whose sentences begin with a capital letter; what stands in quotation marks is quoted as it is."""
+    parts = text.split('"')
+    parts[::2] = [_START.sub(lambda found: found[0].upper(), part) for part in parts[::2]]
+    text = '"'.join(parts)
+    return text[:1].upper() + text[1:]
 
 
 def amount_text(p: Patient, lab: Lab) -> str:
-    """A result as reported: `1.5 mg/dL`, `<137 [IU]/mL`, `not-detected`, `2+`."""
+    """A result as reported: `1.5 mg/dL`, `<137 IU/mL`, `not detected`, `2+`."""
     if lab.grade is not None:
-        return lab.grade
+        return lab.grade.replace("-", " ")
     if lab.unit < 0:
         return "no result"
-    return f"{_SIGNS[lab.mark]}{decimal_text(p.plan.value_of(lab))} {p.plan.analytes[lab.analyte].unit_names[lab.unit]}"
+    unit = unit_text(p.plan.analytes[lab.analyte].unit_names[lab.unit])
+    return f"{_SIGNS[lab.mark]}{decimal_text(p.plan.value_of(lab))} {unit}"
 
 
 def cutoff_text(analyte: AnalyteInfo, cutoffs: tuple[int, ...], lab: Lab) -> str:
     """A cut-off in the unit of the result that it is held against."""
     size = Fraction(cutoffs[lab.unit], analyte.scale[lab.unit] * MILLION)
-    return f"{rounded_text(size, 4)} {analyte.unit_names[lab.unit]}"
+    return f"{rounded_text(size, 4)} {unit_text(analyte.unit_names[lab.unit])}"
 
 
 def lab_text(p: Patient, lab: Lab) -> str:
@@ -40,7 +81,7 @@ def lab_text(p: Patient, lab: Lab) -> str:
 
 def dated(p: Patient, lab: Lab) -> str:
     """A result with its name and collection time."""
-    return f"{lab_text(p, lab)} collected {clock_text(lab.at)}"
+    return f"{lab_text(p, lab)}{',' if lab.grade is not None else ''} collected {clock_text(lab.at)}"
 
 
 def aged(p: Patient, lab: Lab, t: Time) -> str:

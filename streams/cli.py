@@ -251,6 +251,24 @@ def compare(
     _exit(run_compare(logs=logs, knowledge=knowledge, as_json=as_json, codes_path=codes))
 
 
+@app.command()
+def expect(
+    logs: LogsArgument,
+    *,
+    job: Annotated[str, typer.Option(help="The job under which Prometheus scrapes the workers.")] = "cmvigil",
+    as_json: JsonOption = False,
+    knowledge: KnowledgeOption = None,
+    codes: CodesOption = None,
+) -> None:
+    """Write how often each alert is to be expected, as Prometheus rules, from a site's own history.
+
+    Raised per 100 watched patient-days, with 95 % intervals. CmvigilRulesSilent compares what workers raise to it.
+    """
+    from streams.commands.expect import run_expect  # noqa: PLC0415
+
+    _exit(run_expect(logs=logs, job=job, as_json=as_json, overlays=knowledge or [], codes_path=codes))
+
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", envvar="CMVIGIL_CONFIG", metavar="FILE.toml", help="Settings of the live programs."),
@@ -310,7 +328,7 @@ def produce(
         int, typer.Option(min=1, help="A clock marker for each span of so many seconds in which something happened.")
     ] = 60,
     rejects: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write inputs that cannot be read here, with reason and bytes.")
+        Path | None, typer.Option(metavar="FILE", help="Write inputs that are rejected here, with reason and bytes.")
     ] = None,
     knowledge: KnowledgeOption = None,
     codes: CodesOption = None,
@@ -351,6 +369,69 @@ def worker(
         codes=codes,
     )
     _exit(run(settings))
+
+
+@app.command()
+def forget(
+    patient: Annotated[str, typer.Argument(metavar="PATIENT", help="The patient_id; - reads it from standard input.")],
+    *,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who asks for it, for the audit record.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for the audit record.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is, and delete nothing.")] = False,
+    wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long workers may take.")] = 120,
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+) -> None:
+    """Delete one patient: state and alerts. Says what stays in topics that cannot delete by patient, and until when."""
+    from streams.commands.forget import run_forget  # noqa: PLC0415
+
+    settings = _settings(config, bootstrap_servers=bootstrap, topic_prefix=prefix)
+    _exit(run_forget(settings, patient, by=by, reason=reason, dry_run=dry_run, wait=wait))
+
+
+BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup: patient data, compressed.")]
+
+
+@app.command()
+def backup(
+    path: BackupFile, *, config: ConfigOption = None, bootstrap: BootstrapOption = None, prefix: PrefixOption = None
+) -> None:
+    """Write the state of all patients, the alerts and what was said into a file, while workers run."""
+    from streams.commands.backup import run_backup  # noqa: PLC0415
+
+    _exit(run_backup(_settings(config, bootstrap_servers=bootstrap, topic_prefix=prefix), path))
+
+
+@app.command()
+def restore(
+    path: BackupFile, *, config: ConfigOption = None, bootstrap: BootstrapOption = None, prefix: PrefixOption = None
+) -> None:
+    """Write a backup into empty topics, and set from where workers read on. Stop them all first."""
+    from streams.commands.backup import run_restore  # noqa: PLC0415
+
+    _exit(run_restore(_settings(config, bootstrap_servers=bootstrap, topic_prefix=prefix), path))
+
+
+@app.command()
+def canary(
+    *,
+    config: ConfigOption = None,
+    bootstrap: BootstrapOption = None,
+    prefix: PrefixOption = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="One round, then the exit status: 1 where an alert stayed away.")
+    ] = False,
+    port: Annotated[int | None, typer.Option(help="Of /healthz, /readyz and /metrics (default 8003).")] = None,
+    knowledge: KnowledgeOption = None,
+) -> None:
+    """Prove each hour that alerts come: a made-up patient on every partition, who is in no clinical view."""
+    from streams.commands.canary import run_canary  # noqa: PLC0415
+
+    settings = _settings(
+        config, bootstrap_servers=bootstrap, topic_prefix=prefix, canary_port=port, knowledge=knowledge or None
+    )
+    _exit(run_canary(settings, once=once))
 
 
 @app.command()

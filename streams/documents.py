@@ -5,7 +5,7 @@ Blocks of plain NDJSON never come here (`streams.replay` decodes them at once).
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -19,6 +19,7 @@ _PATIENCE: Final = 16
 """How often in a row a document may be looked for that never ends, before lines are taken as lines."""
 _NEXT: Final = re.compile(rb"(?m)^[{\[]")
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
+_INK: Final = re.compile(rb"[^ \t\r\n]")
 _LINE: Final = re.compile(rb"[^ \t\r\n][^\n]*")
 """A line that is not blank, from its first character on."""
 _TOKEN: Final = re.compile(rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*"|["{}\[\]]')
@@ -35,29 +36,44 @@ def split_documents(block: Block, more: Iterator[Piece]) -> Iterator[Piece]:
     yield from behind
 
 
+class _Rest(NamedTuple):
+    """What of some lines is not given out yet: what lies from `start` on, which is on line `line`.
+
+    The lines themselves are not cut: many small documents in one block would copy what follows each of them.
+    """
+
+    data: bytes
+    start: int
+    line: int
+
+
 def _split(block: Block, more: Iterator[Piece], behind: list[Piece]) -> Iterator[Piece]:
     """`behind` takes a piece that no document can reach over; it comes after all others."""
     patience = _PATIENCE
-    block = _enough(block, more, behind)
-    while _LINE.search(block.data):
-        start = _beginning(block.data) if patience else -1
+    rest = _enough(_Rest(block.data, 0, block.first_line), more, behind)
+    seen: dict[int, bool] = {}
+    while _INK.search(rest.data, rest.start):
+        start = _beginning(rest, seen) if patience else -1
         if start < 0:
-            yield block
+            yield _lines(rest, len(rest.data))
             return
-        if start:
-            yield Block(block.data[:start], block.first_line)
-        document, rest = _document(_after(block, start), iter(()) if behind else more, behind)
+        if start > rest.start:
+            yield _lines(rest, start)
+        document, after = _document(_from(rest, start), iter(()) if behind else more, behind)
         if document is not None:
             yield document
-            # What follows a document of this block was looked at with the block.
-            within = start + len(document.data) + len(rest.data) == len(block.data)
-            block = rest if within else _enough(rest, more, behind)
+            # What follows a document of these lines was looked at with them.
+            if after.data is not rest.data:
+                after = _enough(after, more, behind)
+                seen.clear()
+            rest = after
             continue
         patience -= 1
-        again = _NEXT.search(rest.data, 1)
-        cut = len(rest.data) if again is None else again.start()
-        yield Block(rest.data[:cut], rest.first_line)
-        block = _after(rest, cut)
+        again = _NEXT.search(after.data, after.start + 1)
+        cut = len(after.data) if again is None else again.start()
+        yield _lines(after, cut)
+        rest = _from(after, cut)
+        seen.clear()
 
 
 def documents_on(line: bytes) -> list[bytes]:
@@ -74,7 +90,7 @@ def documents_on(line: bytes) -> list[bytes]:
     return found
 
 
-def is_json(data: bytes) -> bool:
+def is_json(data: bytes | memoryview) -> bool:
     """Whether bytes are one JSON value."""
     try:
         _json.decode(data)
@@ -83,37 +99,50 @@ def is_json(data: bytes) -> bool:
     return True
 
 
-def _after(block: Block, start: int) -> Block:
-    return Block(block.data[start:], block.first_line + block.data.count(b"\n", 0, start))
+def _from(rest: _Rest, start: int) -> _Rest:
+    return _Rest(rest.data, start, rest.line + rest.data.count(b"\n", rest.start, start))
 
 
-def _enough(block: Block, more: Iterator[Piece], behind: list[Piece]) -> Block:
-    """A block with what follows it, where its last lines alone do not tell whether a document begins there."""
+def _lines(rest: _Rest, end: int) -> Block:
+    return Block(rest.data[rest.start : end], rest.line)
+
+
+def _enough(rest: _Rest, more: Iterator[Piece], behind: list[Piece]) -> _Rest:
+    """Some lines with what follows them, where the last of them alone do not tell whether a document begins there."""
     for _ in range(2):
-        if behind or not _open_at_end(block.data):
+        if behind or not _open_at_end(rest):
             break
         piece = next(more, None)
         if not isinstance(piece, Block):
             behind += [piece] if piece is not None else []
             break
-        block = Block(block.data + piece.data, block.first_line)
-    return block
+        rest = _Rest(rest.data[rest.start :] + piece.data, 0, rest.line)
+    return rest
 
 
-def _open_at_end(data: bytes) -> bool:
-    lines = [line for raw in data[-_LOOK:].rsplit(b"\n", 4)[-4:] if (line := raw.strip(_BLANK))][-2:]
+def _open_at_end(rest: _Rest) -> bool:
+    end = rest.data[max(rest.start, len(rest.data) - _LOOK) :]
+    lines = [line for raw in end.rsplit(b"\n", 4)[-4:] if (line := raw.strip(_BLANK))][-2:]
     return any(line[:1] in (b"{", b"[") and not is_json(line) for line in lines)
 
 
-def _beginning(data: bytes) -> int:
-    """Where the first line stands that begins a document and does not end it; -1 if there is none."""
-    start = 0
+def _beginning(rest: _Rest, seen: dict[int, bool]) -> int:
+    """Where the first line stands that begins a document and does not end it; -1 if there is none.
+
+    `seen`: whether what follows the last line that was asked of, by its end, may be the rest of it. Many documents may
+    end on one long line, of which nothing is copied.
+    """
+    data, start, view = rest.data, rest.start, memoryview(rest.data)
     while start < len(data):
         end = data.find(b"\n", start)
         end = len(data) if end < 0 else end
-        line = data[start:end].strip(_BLANK)
-        if line[:1] in (b"{", b"[") and not is_json(line) and _goes_on(data, end):
-            return start
+        ink = _INK.search(data, start, end)
+        if ink is not None and data[ink.start()] in b"{[" and not is_json(view[start:end]):
+            if end not in seen:
+                seen.clear()
+                seen[end] = _goes_on(data, end)
+            if seen[end]:
+                return start
         start = end + 1
     return -1
 
@@ -129,22 +158,24 @@ def _goes_on(data: bytes, end: int) -> bool:
     return bool(first) and (not (first[:1] == b"{" and is_json(first)) or second[:1] in (b"]", b","))
 
 
-def _document(block: Block, more: Iterator[Piece], behind: list[Piece]) -> tuple[Document | None, Block]:
-    """The document that a block begins with, and what is left; no document and all lines read, if it never ends."""
-    held = [block]
-    size = len(block.data)
-    depth, end = _scan(block.data, 0, 0)
-    while end < 0:
+def _document(rest: _Rest, more: Iterator[Piece], behind: list[Piece]) -> tuple[Document | None, _Rest]:
+    """The document that some lines begin with, and what is left; no document and all lines read, if it never ends."""
+    depth, end = _scan(rest.data, rest.start, 0)
+    if end >= 0:
+        return Document(rest.data[rest.start : end], rest.line), _from(rest, end)
+    held = [rest.data[rest.start :]]
+    size = len(held[0])
+    while True:
         piece = next(more, None) if depth and size <= LIMIT else None
         if not isinstance(piece, Block):
             behind += [piece] if piece is not None else []
-            return None, Block(b"".join(one.data for one in held), block.first_line)
+            return None, _Rest(b"".join(held), 0, rest.line)
         depth, end = _scan(piece.data, 0, depth)
-        held.append(piece)
+        if end >= 0:
+            document = Document(b"".join([*held, piece.data[:end]]), rest.line)
+            return document, _from(_Rest(piece.data, 0, piece.first_line), end)
+        held.append(piece.data)
         size += len(piece.data)
-    last = held.pop()
-    data = b"".join([*(one.data for one in held), last.data[:end]])
-    return Document(data, block.first_line), _after(last, end)
 
 
 def _scan(data: bytes, start: int, depth: int) -> tuple[int, int]:

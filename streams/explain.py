@@ -11,7 +11,7 @@ from monitor.plan import AnalyteInfo, Plan
 from monitor.times import ALWAYS, DAY, Time, iso, parse_time
 from monitor.types import EQUAL, Alert, Dose, Episode, Fact, Fold, Lab, Person, Rule
 from monitor.units import MILLION, decimal_text, rounded_text
-from monitor.wording import amount_text, dose_text
+from monitor.wording import amount_text, dose_text, unit_text
 from streams.knowledge_view import NumberView, numbers
 
 _BEFORE: Final = 14 * DAY
@@ -221,7 +221,7 @@ def _margins(p: Patient, rule: Rule, basis: set[str], own: list[NumberView]) -> 
 def _margin(analyte: AnalyteInfo, lab: Lab, name: str, amount: Any, number: NumberView, p: Patient) -> Margin:  # noqa: ANN401
     limit = analyte.amounts(amount)[lab.unit]
     scale = analyte.scale[lab.unit]
-    unit = analyte.unit_names[lab.unit]
+    unit = unit_text(analyte.unit_names[lab.unit])
     difference = rounded_text((lab.canon - limit) / scale / MILLION, 3)
     share = f" ({rounded_text((lab.canon - limit) * 100 / limit, 1)} %)" if limit else ""
     return Margin(

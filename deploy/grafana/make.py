@@ -17,6 +17,12 @@ DUTY: list[Panel] = [
     ("Messages behind", "stat", "short", [("cmvigil:consumer_lag_messages:sum" + JOB, "")]),
     ("Dead letters in a day", "stat", "short", [("sum(increase(cmvigil_dead_letters_total" + JOB + "[1d]))", "")]),
     (
+        "Minutes since every canary was seen",
+        "stat",
+        "m",
+        [("(time() - min(cmvigil_canary_last_success_timestamp_seconds)) / 60", "")],
+    ),
+    (
         "Detection latency (objective: 99 % within 2.5 s)",
         "timeseries",
         "s",
@@ -91,6 +97,15 @@ DUTY: list[Panel] = [
         [("sum by (reason) (increase(cmvigil_dead_letters_total" + JOB + "[$__rate_interval]))", "{{reason}}")],
     ),
     (
+        "Canary: from sending to the alert (p99), and courses whose alert stayed away",
+        "timeseries",
+        "s",
+        [
+            ("histogram_quantile(0.99, sum by (le) (rate(cmvigil_canary_seconds_bucket[3h])))", "p99"),
+            ("sum(increase(cmvigil_canary_sent_total[3h])) - sum(increase(cmvigil_canary_seen_total[3h]))", "away"),
+        ],
+    ),
+    (
         "Time to judge a message (p99)",
         "timeseries",
         "s",
@@ -131,10 +146,10 @@ CLINIC: list[Panel] = [
         [("sum by (code) (cmvigil:raised:increase1d" + JOB + ")", "{{code}}")],
     ),
     (
-        "Raised in a day for 100 patients",
+        "Raised per 100 patient-days, over 7 days",
         "timeseries",
         "short",
-        [("100 * sum(cmvigil:raised:increase1d" + JOB + ") / sum(cmvigil_patients" + JOB + ")", "")],
+        [("sum by (job) (cmvigil:raised_per_100_patient_days:rate7d" + JOB + ")", "{{job}}")],
     ),
     (
         "What pharmacists did",
@@ -170,6 +185,46 @@ RULES: list[Panel] = [
         [("sum by (code) (cmvigil:raised:increase1d" + JOB + ")", "{{code}}")],
     ),
     (
+        "Raised per 100 patient-days, over 7 days, by code",
+        "timeseries",
+        "short",
+        [("cmvigil:raised_per_100_patient_days:rate7d" + JOB, "{{code}}")],
+    ),
+    (
+        "Against what the site's history lets expect (1: as expected)",
+        "timeseries",
+        "short",
+        [
+            (
+                "cmvigil:raised_per_100_patient_days:rate7d"
+                + JOB
+                + " / on (job, code) max by (job, code) (cmvigil:expected_raised_per_100_patient_days"
+                + JOB
+                + " > 0)",
+                "{{code}}",
+            )
+        ],
+    ),
+    (
+        "Outside the 95 % interval of what is expected (-1: below, 1: above)",
+        "timeseries",
+        "short",
+        [
+            (
+                "(cmvigil:raised_per_100_patient_days:rate7d"
+                + JOB
+                + " > bool on (job, code) max by (job, code) (cmvigil:expected_raised_per_100_patient_days:high"
+                + JOB
+                + ")) - on (job, code) (cmvigil:raised_per_100_patient_days:rate7d"
+                + JOB
+                + " < bool on (job, code) max by (job, code) (cmvigil:expected_raised_per_100_patient_days:low"
+                + JOB
+                + "))",
+                "{{code}}",
+            )
+        ],
+    ),
+    (
         "Against the two weeks before (1: as before)",
         "timeseries",
         "short",
@@ -196,10 +251,16 @@ RULES: list[Panel] = [
         ],
     ),
     (
-        "Workers by ruleset",
+        "Workers by ruleset, and the ruleset of the expectation",
         "timeseries",
         "short",
-        [("count by (ruleset) (cmvigil_build_info" + JOB + ")", "{{ruleset}}")],
+        [
+            ("count by (ruleset) (cmvigil_build_info" + JOB + ")", "{{ruleset}}"),
+            (
+                "max by (ruleset) (cmvigil:expected_raised_per_100_patient_days" + JOB + " * 0 + 1)",
+                "expected under {{ruleset}}",
+            ),
+        ],
     ),
     (
         "Codes that no rule watches",
@@ -249,7 +310,10 @@ def _dashboard(name: str, title: str, panels: list[Panel]) -> dict[str, Any]:
                 "type": kind,
                 "datasource": SOURCE,
                 "gridPos": {"x": x, "y": y, "w": width, "h": tall},
-                "fieldConfig": {"defaults": {"unit": unit, "min": 0}, "overrides": []},
+                "fieldConfig": {
+                    "defaults": {"unit": unit, **({} if "-1:" in heading else {"min": 0})},
+                    "overrides": [],
+                },
                 "targets": [
                     {"refId": chr(65 + i), "datasource": SOURCE, "expr": expression, "legendFormat": legend}
                     for i, (expression, legend) in enumerate(targets)

@@ -17,7 +17,7 @@ from monitor.plan import DIALYSIS, TRANSPLANT, Amounts, Kind, Plan
 from monitor.times import NEVER, Time, clock_text, duration_text
 from monitor.types import AT_LEAST, AT_MOST, EQUAL, GONE, LESS, MORE, OVER, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.units import rounded_text
-from monitor.wording import amount_text, dated, drugs_text, each_once
+from monitor.wording import amount_text, dated, drugs_text, each_once, unit_text
 
 MIMICKED, STAGE_1 = 1, 2
 """Levels: stage 1 that a drug mimics, then the KDIGO stages."""
@@ -254,12 +254,14 @@ def _against(k: Aki, p: Patient, lab: Lab, figures: Figures) -> str:
     first = rounded_text(k.ratios[0] / 1000, 1)
     unit = p.plan.analytes[k.creatinine]
     scale = unit.scale[lab.unit]
-    rise = f"{rounded_text(k.rise[lab.unit] / scale / 1e6, 1)} {unit.unit_names[lab.unit]}"
+    rise = f"{rounded_text(k.rise[lab.unit] / scale / 1e6, 1)} {unit_text(unit.unit_names[lab.unit])}"
     if figures.baseline is not None:
         base = figures.baseline
         ratio = rounded_text(2 * lab.canon / base.twice, 2) if base.twice else "?"
         size = rounded_text(base.twice / 2 / unit.scale[base.unit] / 1e6, 2)
-        parts.append(f"{ratio} x baseline {size} {unit.unit_names[base.unit]} ({base.how}; threshold {first} x)")
+        parts.append(
+            f"{ratio} x baseline {size} {unit_text(unit.unit_names[base.unit])} ({base.how}; threshold {first} x)"
+        )
         if figures.before is not None and lab.canon <= figures.before.canon:
             parts.append(f"not above the last value before the first dose ({amount_text(p, figures.before)})")
     else:
@@ -268,7 +270,8 @@ def _against(k: Aki, p: Patient, lab: Lab, figures: Figures) -> str:
         low = figures.lowest_48h
         up = rounded_text((lab.canon - low.canon) / scale / 1e6, 2)
         parts.append(
-            f"{up} {unit.unit_names[lab.unit]} above the lowest of 48 h, {amount_text(p, low)} (threshold {rise})"
+            f"{up} {unit_text(unit.unit_names[lab.unit])} above the lowest of 48 h, {amount_text(p, low)}"
+            f" (threshold {rise})"
         )
     if figures.lowest_7d is not None:
         low = figures.lowest_7d

@@ -10,23 +10,23 @@ from typing import NamedTuple
 
 import msgspec
 
-from monitor.at_dose import AtDose, carried, last_dose
+from monitor.at_dose import carried, last_dose
 from monitor.courses import INDUCTION, MAINTAINING, NO_PHASE
 from monitor.dosing import band_at, bands_near, size_text, sum_of_doses
 from monitor.knowledge import DrugName, Number, RuleData, Sourced, Span
-from monitor.patient import Clearance, Patient
+from monitor.patient import AtDose, Clearance, Patient, Size
 from monitor.plan import DIALYSIS, INTENT_TREATMENT, PERSON, BandInfo, Kind, Plan, RenalInfo
 from monitor.renal import clearance_text, course_clearance
 from monitor.times import DAY, HOUR, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Dose, Episode, Lab, Level, Rule, Verdict, Words
-from monitor.units import MILLION, parse_quantity, rounded_text
+from monitor.units import MILLION, parse_quantity, quotient_text, rounded_text
 from monitor.virology import quantifiable_between
 
 WARNING, CRITICAL = 1, 2
 
 
 class AboveData(RuleData):
-    """`rules.dose-above-renal-band`."""
+    """`rules.dose-above-renal-band`. `no_tablets`: what to give below the tablets' last band."""
 
     drugs: tuple[DrugName, ...]
     window: Span
@@ -34,6 +34,7 @@ class AboveData(RuleData):
     window_longer: Span
     critical_times: Number
     spaced: Span
+    no_tablets: str
 
 
 class Above(msgspec.Struct, gc=False, frozen=True):
@@ -168,7 +169,7 @@ def _level_in(k: Above, p: Patient, at: AtDose, band: BandInfo) -> Level | None:
     if k.renal.tablet is not None:
         if total < limit.amount + k.renal.tablet:
             return GONE
-    elif total * 100 <= limit.amount * (100 + p.plan.renal.tolerance_hundredths):
+    elif total.numerator * 100 <= limit.amount * (100 + p.plan.renal.tolerance_hundredths) * total.denominator:
         return GONE
     if total < k.critical_times * limit.amount or first == i:
         return WARNING
@@ -185,7 +186,7 @@ def _first_in(at: AtDose, limit: Limit) -> int:
     return first
 
 
-def _single_tablets(k: Above, times: list[Time], sizes: list[int | None]) -> bool:
+def _single_tablets(k: Above, times: list[Time], sizes: list[Size | None]) -> bool:
     tablet = k.renal.tablet
     assert tablet is not None
     small = all(size is not None and size <= tablet for size in sizes)
@@ -219,7 +220,7 @@ def say_above(k: Above, p: Patient, t: Time, level: Level, episode: Episode) -> 
         first = _first_in(at, limit)
         total = sum_of_doses(given, i, given.t[first] - 1) or 0
         unit = "mg/kg" if _per_kg(p, k.drug) else "mg"
-        share = rounded_text(Fraction(total * 100, limit.amount), 0)
+        share = quotient_text(total.numerator * 100, total.denominator * limit.amount, 0)
         parts.append(
             f"{i - first + 1} dose{'s' * (i > first)} of the last {duration_text(limit.window)}:"
             f" {_amount(total)} {unit}, {share} % of the {_amount(limit.amount)} {unit} that the label permits"
@@ -228,6 +229,8 @@ def say_above(k: Above, p: Patient, t: Time, level: Level, episode: Episode) -> 
         title = f"{name}: {share} % of the label's dose for this clearance"
     parts.append(f"Clearance {clearance_text(p, crcl, t)}")
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
+    if band is None:
+        advice = k.data.no_tablets
     return Words(title, ". ".join(parts) + ".", advice, (*_basis(crcl), at.dose))
 
 
@@ -240,8 +243,8 @@ def _per_kg(p: Patient, drug: int) -> bool:
     return course is not None and course.dosed_per_kg
 
 
-def _amount(size: int) -> str:
-    return rounded_text(Fraction(size, MILLION), 2)
+def _amount(size: Size) -> str:
+    return quotient_text(size.numerator, size.denominator * MILLION, 2)
 
 
 # Too little --------------------------------------------------------------------------------------------------------
@@ -277,7 +280,8 @@ class Below(msgspec.Struct, gc=False, frozen=True):
     share: Fraction
     quantifiable_within: Time
     induction_share: Fraction
-    limits: dict[tuple[int, int], Fraction]
+    limits: dict[tuple[int, int], tuple[int, int]]
+    """Numerators and denominators, by band and phase."""
 
 
 def build_below(code: str, data: BelowData, plan: Plan) -> list[Rule]:
@@ -302,7 +306,7 @@ def build_below(code: str, data: BelowData, plan: Plan) -> list[Rule]:
         )
         for band in course.renal.bands:
             for phase in (INDUCTION, MAINTAINING):
-                k.limits[band.bound, phase] = k.share * _least(k, band, phase)
+                k.limits[band.bound, phase] = (k.share * _least(k, band, phase)).as_integer_ratio()
         rules.append(
             Rule(
                 code,
@@ -349,12 +353,12 @@ def judge_below(k: Below, p: Patient, t: Time, level: Level) -> Verdict:
     return (1, at.over) if too_little else (GONE, NEVER)
 
 
-def _is_too_little(k: Below, p: Patient, at: AtDose, crcl: int, total: int) -> bool:
+def _is_too_little(k: Below, p: Patient, at: AtDose, crcl: int, total: Size) -> bool:
     band = _band_below(k, p, crcl)
     if band is None:
         return False
-    limit = k.limits[band.bound, at.state.phase]
-    return total * limit.denominator < limit.numerator
+    above, below = k.limits[band.bound, at.state.phase]
+    return total.numerator * below < above * total.denominator
 
 
 def _window(k: Below, at: AtDose) -> Time:

@@ -17,7 +17,7 @@ from monitor.reading import is_below
 from monitor.times import NEVER, Time, clock_text, duration_text
 from monitor.types import EQUAL, GONE, OVER, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.units import millionths, rounded_text
-from monitor.wording import amount_text, cutoff_text, dated, drugs_text
+from monitor.wording import amount_text, cutoff_text, dated, drugs_text, unit_text
 
 WARNING, CRITICAL = 1, 2
 
@@ -189,7 +189,7 @@ def say(k: Calcium, p: Patient, t: Time, level: Level, episode: Episode) -> Word
         value = corrected(k, p, total)
         shown = amount_text(p, total)
         if albumin is not None:
-            unit = analyte.unit_names[total.unit]
+            unit = unit_text(analyte.unit_names[total.unit])
             shown = f"{rounded_text(value.canon / analyte.scale[total.unit] / 1e6, 2)} {unit}"
             parts.append(
                 f"{dated(p, total)}, corrected for albumin {amount_text(p, albumin)}: {shown}"

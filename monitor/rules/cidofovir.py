@@ -6,17 +6,17 @@ from functools import partial
 
 import msgspec
 
-from monitor.at_dose import AtDose, carried, last_dose, waits_for_charting
+from monitor.at_dose import carried, last_dose, waits_for_charting
 from monitor.baseline import course_baseline
 from monitor.dosing import size_text
 from monitor.knowledge import Amount, AnalyteName, Dosage, DrugName, Number, RuleData, Span
-from monitor.patient import Baseline, Clearance, Patient
+from monitor.patient import AtDose, Baseline, Clearance, Patient
 from monitor.plan import DIALYSIS, PERSON, TRANSPLANT, Amounts, Kind, Plan
 from monitor.renal import clearance, clearance_text
 from monitor.times import NEVER, Time, clock_text, duration_text
 from monitor.types import AT_LEAST, EQUAL, GONE, MORE, OVER, YIELDED, Dose, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.units import MILLION, millionths, rounded_text
-from monitor.wording import aged, amount_text, cutoff_text, dated, each_once
+from monitor.wording import aged, amount_text, cutoff_text, dated, each_once, unit_text
 
 WARNING, CRITICAL = 1, 2
 REDUCE, STOP = "cidofovir-reduce-dose", "cidofovir-stop"
@@ -170,11 +170,11 @@ def say_rise(k: Rise, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
     facts: list[Lab] = []
     title = ""
     if risen is not None and lab is not None and baseline is not None and _is_number(lab):
-        unit = analyte.unit_names[lab.unit]
+        unit = unit_text(analyte.unit_names[lab.unit])
         up = rounded_text(risen / 2 / analyte.scale[lab.unit] / MILLION, 2)
         base = rounded_text(baseline.twice / 2 / analyte.scale[baseline.unit] / MILLION, 2)
         parts.append(
-            f"{dated(p, lab)}: {up} {unit} above the baseline {base} {analyte.unit_names[baseline.unit]}"
+            f"{dated(p, lab)}: {up} {unit} above the baseline {base} {unit_text(analyte.unit_names[baseline.unit])}"
             f" ({baseline.how}); threshold {cutoff_text(analyte, k.rise, lab)}"
         )
         title = f"creatinine {up} {unit} above baseline"

@@ -16,7 +16,7 @@ from monitor.knowledge import Amount, DrugName, Number, RuleData, Span
 from monitor.patient import Patient, Reading, TherapyState
 from monitor.plan import HIV, Amounts, Kind, Plan
 from monitor.reading import is_below
-from monitor.therapy import going_on_until, therapy_at, therapy_going, therapy_with
+from monitor.therapy import going_on_until, last_of_course, therapy_at, therapy_going, therapy_with
 from monitor.times import ALWAYS, DAY, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, PAUSED, WAITING, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.virology import (
@@ -376,23 +376,34 @@ def judge_step_down(k: StepDown, p: Patient, t: Time, level: Level) -> Verdict:
         return OVER, NEVER
     if t > until:
         return PAUSED, NEVER
-    drug = p.last_dose(tuple(drug for drug, _ in therapy.courses if drug in k.drugs), t)[1]
-    state = p.state(drug, t) if drug >= 0 else None
     latest = {one.state for one in takewhile(lambda one: one.at == found[-1].at, reversed(found))}
     if NUMBER in latest:
         return GONE, NEVER
-    if state is None or state.phase != INDUCTION or t > state.course_until:
+    intense_until = _intense_until(k, p, therapy, t)
+    if t > intense_until:
         return WAITING, until + 1
-    until = state.course_until
     stop = p.latest_episode(STOP, t)
     if stop is not None and (stop.end is None or stop.end > t):
         return YIELDED, NEVER
     if level > 0:
-        return level, until + 1
-    fresh = latest == {CLEAR} and t - found[-1].at <= k.load_age
-    if not fresh or not quantifiable_between(p, therapy.start - p.plan.viral.quantifiable_within, t):
+        return level, intense_until + 1
+    if latest != {CLEAR} or t - found[-1].at > k.load_age:
         return GONE, NEVER
-    return (1 if induction_days(k, p, therapy, t) >= k.days else WAITING), until + 1
+    # A dose may yet make the therapy one with an earlier, which had the virus, or the days.
+    treats_virus = quantifiable_between(p, therapy.start - p.plan.viral.quantifiable_within, t)
+    return (1 if treats_virus and induction_days(k, p, therapy, t) >= k.days else WAITING), intense_until + 1
+
+
+def _intense_until(k: StepDown, p: Patient, therapy: TherapyState, t: Time) -> Time:
+    """Until when the course goes on that the therapy's last dose of the drugs belongs to; ALWAYS if that dose was
+    maintenance, or one given with it was.
+    """
+    found = [last_of_course(p, course, t) for course in therapy.courses if course[0] in k.drugs]
+    last = max((at for at, _, _ in found), default=ALWAYS)
+    latest = [(over, phase) for at, over, phase in found if at == last]
+    if any(phase != INDUCTION for _, phase in latest):
+        return ALWAYS
+    return max((over for over, _ in latest), default=ALWAYS)
 
 
 def induction_days(k: StepDown, p: Patient, therapy: TherapyState, t: Time) -> int:

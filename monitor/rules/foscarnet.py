@@ -8,15 +8,15 @@ from functools import partial
 
 import msgspec
 
-from monitor.at_dose import AtDose, carried, last_dose
+from monitor.at_dose import carried, last_dose
 from monitor.dosing import doses_of, size_text
 from monitor.knowledge import Dosage, DrugName, Number, RuleData
-from monitor.patient import Clearance, Patient
+from monitor.patient import AtDose, Clearance, Patient
 from monitor.plan import DIALYSIS, PERSON, Kind, Plan
 from monitor.renal import clearance_text, course_clearance
 from monitor.times import MINUTE, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Episode, Level, Rule, Verdict, Words
-from monitor.units import MILLION, millionths, rounded_text
+from monitor.units import MILLION, millionths, quotient_text, rounded_text
 
 WARNING, CRITICAL = 1, 2
 
@@ -85,13 +85,13 @@ def say_renal_stop(k: RenalStop, p: Patient, t: Time, level: Level, episode: Epi
     assert at is not None
     crcl = course_clearance(p, at.state, t, per_kg=True)
     assert isinstance(crcl, Clearance)
-    limit = rounded_text(Fraction(k.below, MILLION), 2)
+    limit = quotient_text(k.below, MILLION, 2)
     name = p.plan.drugs[k.drug].name.capitalize()
     detail = (
         f"Clearance {clearance_text(p, crcl, t)}; not recommended below {limit} mL/min/kg. Last dose"
         f" {clock_text(at.given.t[at.i])}: {size_text(p, at.given, at.i)}."
     )
-    title = f"{name}: clearance {rounded_text(Fraction(crcl.high, MILLION), 2)} mL/min/kg, below {limit}"
+    title = f"{name}: clearance {quotient_text(crcl.high, MILLION, 2)} mL/min/kg, below {limit}"
     return Words(title, detail, k.data.advice.get("critical", ""), (crcl.creatinine, at.dose))
 
 
@@ -162,7 +162,7 @@ def _rate(p: Patient, at: AtDose) -> Fraction | None:
     size, length = at.given.m[at.i], _length(p, at)
     if size is None or length <= 0 or at.dose.route not in (None, "iv"):
         return None
-    return Fraction(size * MINUTE, length)
+    return Fraction(size.numerator * MINUTE, size.denominator * length)
 
 
 def say_rate(k: Rate, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
@@ -172,7 +172,7 @@ def say_rate(k: Rate, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
     rate = _rate(p, at)
     assert rate is not None
     shown = f"{rounded_text(rate / MILLION, 2)} mg/kg/min"
-    limits = [f"{rounded_text(Fraction(one, MILLION), 1)} mg/kg/min" for one in (k.above, k.critical_from)]
+    limits = [f"{quotient_text(one, MILLION, 1)} mg/kg/min" for one in (k.above, k.critical_from)]
     name = p.plan.drugs[k.drug].name.capitalize()
     detail = (
         f"Infusion of {clock_text(at.given.t[at.i])}: {size_text(p, at.given, at.i)} in"

@@ -19,7 +19,7 @@ from monitor.therapy import therapy_at
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.virology import quantifiable_between
-from monitor.wording import dated
+from monitor.wording import dated, lab_text
 
 WARNING, CRITICAL = 1, 2
 
@@ -158,7 +158,7 @@ def gap_in_force(k: Overdue, p: Patient, state: DoseState, t: Time) -> tuple[Tim
     if (
         early.low_baseline_gap is not None
         and k.low_baseline is not None
-        and _starts_low(k.low_baseline, p, state.start)
+        and _low_start(k.low_baseline, p, state.start) is not None
     ):
         span = early.low_baseline_gap.value
     return span, early.twice_is_critical, state.start + early.within.value
@@ -171,11 +171,14 @@ def _gap(gaps: Gaps, state: DoseState) -> Gap | None:
     return by_phase or gaps.treatment or gaps.any
 
 
-def _starts_low(low: tuple[int, Amounts, Time], p: Patient, start: Time) -> bool:
+def _low_start(low: tuple[int, Amounts, Time], p: Patient, start: Time) -> Lab | None:
+    """The neutrophil count that a course began with, if it was low."""
     analyte, below, within = low
     series = p.series[analyte]
     i = series.last(start) if series is not None else -1
-    return series is not None and i >= 0 and start - series.t[i] <= within and is_below(series.x[i], below) is True
+    if series is None or i < 0 or start - series.t[i] > within or is_below(series.x[i], below) is not True:
+        return None
+    return series.x[i]
 
 
 def oldest(p: Patient, tests: Tests, t: Time) -> tuple[Time, Lab | None]:
@@ -253,10 +256,14 @@ def say(k: Overdue, p: Patient, t: Time, level: Level, episode: Episode) -> Word
         else:
             labs.append(lab)
             lines.append(f"{dated(p, lab)}, {duration_text(t - at)} ago")
-    gap_text = duration_text(force[0])
+    gap_text = f"at most {duration_text(force[0])} between tests"
+    # No gap is shorter than the one that a low count brings, where a drug has one.
+    low = _low_start(k.low_baseline, p, state.start) if k.low_baseline and force[0] == k.shortest else None
+    if low is not None:
+        gap_text += f", as the course began with {lab_text(p, low)}"
     parts = [
         "; ".join(lines),
-        f"{name.capitalize()} {phase}, course since {clock_text(state.start)}: at most {gap_text} between tests",
+        f"{name.capitalize()} {phase}, course since {clock_text(state.start)}: {gap_text}",
         f"Due since {clock_text(episode.onset)}; no result is known that was collected since",
     ]
     promises = promises_text(p, k.code)
@@ -322,9 +329,11 @@ def judge_after(k: AfterTherapy, p: Patient, t: Time, level: Level) -> Verdict:
         return GONE, NEVER
     due = max(max(therapy.start, oldest(p, k.tests, t)[0]) + k.gap, ends + 1)
     over = therapy.last + k.lasts + 1
-    if t >= due > p.clock:
+    # A dose of prophylaxis ends the treatment course that it replaces.
+    since = due if level > 0 else max(due, t)
+    if t >= due and since > p.clock:
         # Known ahead of the clock: what only time brings waits for it.
-        p.judging.waits[t] = due
+        p.judging.waits[t] = since
         return GONE, over
     return (1, over) if t >= due else (GONE, min(due, over))
 

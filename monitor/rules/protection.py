@@ -10,10 +10,10 @@ from functools import partial
 
 import msgspec
 
-from monitor.at_dose import AtDose, carried, doses_named, last_dose, waits_for_charting
+from monitor.at_dose import carried, doses_named, last_dose, waits_for_charting
 from monitor.dosing import doses_of, size_text
 from monitor.knowledge import Dosage, DrugName, Entry, RuleData, Span
-from monitor.patient import Given, Patient
+from monitor.patient import AtDose, Given, Patient
 from monitor.plan import Kind, Plan
 from monitor.times import DAY, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Dose, Episode, Level, Rule, Verdict, Words
@@ -143,8 +143,11 @@ def _window(k: Hydration, p: Patient, at: AtDose) -> tuple[Time, Time]:
 def _fluids(p: Patient, given: Given, start: Time, end: Time) -> list[Dose]:
     found: list[Dose] = []
     j = bisect_right(given.t, end) - 1
-    while j >= 0 and given.t[j] >= start - LONGEST_FLUID:
-        found += doses_of(p, given, j)
+    earliest = start - LONGEST_FLUID
+    while j >= 0 and given.t[j] >= earliest:
+        # What ended before the window is of no use, unless another administration shares its start.
+        if p.dose_groups or given.x[j].end >= start:
+            found += doses_of(p, given, j)
         j -= 1
     return found
 

@@ -15,7 +15,7 @@ from monitor.patient import Patient
 from monitor.plan import PERSON, TRANSPLANT, Kind, Plan
 from monitor.times import ALWAYS, DAY, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, WAITING, Episode, Level, Rule, Verdict, Words
-from monitor.wording import dated
+from monitor.wording import dated, transplant_text
 
 
 class SurveillanceData(RuleData):
@@ -117,8 +117,8 @@ def say_surveillance(k: Surveillance, p: Patient, t: Time, level: Level, episode
     lab = series.x[series.last(t)]
     day = (t - transplanted) // DAY
     detail = (
-        f"Day {day} after {kind}, donor {p.donor or 'unknown'}, recipient {p.recipient or 'unknown'}, no antiviral"
-        " course."
+        f"Day {day} after {transplant_text(kind)}, donor {p.donor or 'unknown'},"
+        f" recipient {p.recipient or 'unknown'}, no antiviral course."
         f" {dated(p, lab)}, {duration_text(t - lab.at)} ago; at most {duration_text(k.gap)} between tests."
     )
     return Words(f"CMV surveillance overdue on day {day}", detail, k.data.advice.get("warning", ""), (lab,))

@@ -19,11 +19,11 @@ from monitor.patient import Patient, Reading
 from monitor.plan import INTENT_PROPHYLAXIS, PERSON, TRANSPLANT, Kind, Plan
 from monitor.rules.clearance import CLEARANCE
 from monitor.rules.response import PROBABLE, REFRACTORY
-from monitor.therapy import going_on_until, treatment_times, went_on
+from monitor.therapy import days_by, going_on_until, treatment_times, went_on
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.virology import CLEAR, NUMBER, in_series, readings, rises, treating_now
-from monitor.wording import amount_text, cutoff_text, dated
+from monitor.wording import amount_text, cutoff_text, dated, transplant_text
 
 RELAPSE = "relapse"
 
@@ -40,10 +40,13 @@ Raises = Callable[[Patient, Reading], Hit | None]
 
 
 class Renewal(NamedTuple):
-    """The quantifiable loads, of whatever series, that keep an alert alive, and how far apart they may lie."""
+    """The quantifiable loads, of whatever series, that keep an alert alive, how far apart they may lie, and the
+    clock.
+    """
 
     heard: list[Reading]
     within: Time
+    now: Time
 
 
 def standing(p: Patient, found: list[Reading], raises: Raises, renewal: Renewal | None = None) -> Hit | None:
@@ -77,8 +80,11 @@ def _treated_between(p: Patient, since: Time, until: Time) -> bool:
 
 
 def _silent(renewal: Renewal, since: Time, until: Time) -> bool:
+    within = renewal.within
     times = [one.at for one in renewal.heard if since <= one.at <= until]
-    return any(b - a > renewal.within for a, b in itertools.pairwise(times)) or until - times[-1] > renewal.within
+    # A load that runs ahead of the clock is there before the time without one has ended anything.
+    ended = any(b - a > within and a + within < renewal.now for a, b in itertools.pairwise(times))
+    return ended or until - times[-1] > within
 
 
 def _inputs(plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -146,7 +152,7 @@ def build_preemptive(code: str, data: PreemptiveData, plan: Plan) -> list[Rule]:
 def judge_preemptive(k: Preemptive, p: Patient, t: Time, level: Level) -> Verdict:
     """Raised by a load; ended by treatment, a clear load, or 14 d without one."""
     heard = _heard(p, t)
-    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(heard, k.load_age))
+    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(heard, k.load_age, p.clock))
     if hit is None or _treated_between(p, hit.load.at, t):
         return GONE, NEVER
     until = heard[-1].at + k.load_age
@@ -190,11 +196,13 @@ def _indicated(k: Preemptive, p: Patient, one: Reading) -> Hit | None:
 
 def say_preemptive(k: Preemptive, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """The loads and the transplant."""
-    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(_heard(p, t), k.load_age))
+    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(_heard(p, t), k.load_age, p.clock))
     assert hit is not None
     at, kind = p.transplant(t)
     when = f" of {clock_text(at)}" if at != ALWAYS else ", date unknown"
-    more = f"Transplant: {kind}{when}, donor {p.donor or 'unknown'}, recipient {p.recipient or 'unknown'}"
+    more = (
+        f"Transplant: {transplant_text(kind)}{when}, donor {p.donor or 'unknown'}, recipient {p.recipient or 'unknown'}"
+    )
     return _say(p, k.data.title, hit, f"{more}. No treatment course is current", k.data.advice.get("warning", ""))
 
 
@@ -434,18 +442,14 @@ def _rebound(p: Patient, series: list[Reading], i: int) -> Hit | None:
     one, viral = series[i], p.plan.viral
     therapy, before = one.therapy, one.before
     assert therapy is not None
-    if therapy.days > viral.treatment_days and before is not None and before.state == NUMBER:
-        then = before.therapy
-        later = then is not None and before.treated and then.days > viral.treatment_days
-        if later and then is not None and then.start == therapy.start:
-            numbers = [
-                other.lab.canon for other in series[: i - 1] if other.state == NUMBER and other.at >= therapy.start
-            ]
-            nadir = min(numbers, default=None)
-            if nadir is not None and all(
-                rises(two.lab.canon, nadir, viral.rebound_rise, log=one.log) >= 0 for two in (before, one)
-            ):
-                return Hit(one, before, "the second in succession 0.5 log10 or more above the nadir")
+    twice = therapy.days > viral.treatment_days and before is not None and before.state == NUMBER
+    if twice and before is not None and days_by(p, therapy, before.at) > viral.treatment_days:
+        numbers = [other.lab.canon for other in series[: i - 1] if other.state == NUMBER and other.at >= therapy.start]
+        nadir = min(numbers, default=None)
+        if nadir is not None and all(
+            rises(two.lab.canon, nadir, viral.rebound_rise, log=one.log) >= 0 for two in (before, one)
+        ):
+            return Hit(one, before, "the second in succession 0.5 log10 or more above the nadir")
     clearance = p.latest_episode(CLEARANCE, one.at)
     if clearance is None or clearance.onset < therapy.start or clearance.onset == one.at:
         return None

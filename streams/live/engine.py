@@ -5,23 +5,26 @@ and has said so. An alert may be sent once the state that holds it is durable, a
 """
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from heapq import heappop, heappush
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 import msgspec
 
 from monitor.advance import advance, next_due, receive
 from monitor.events import AdministrationEvent, Event, Gate, LabEvent, Rejected
+from monitor.forgetting import alerts_of, forget
 from monitor.patient import Patient
 from monitor.plan import Plan
 from monitor.reconciliation import Change
 from monitor.rejudging import rejudge
 from monitor.state import dump, load, peek, ruleset_mark
 from monitor.times import ALWAYS, DAY, HOUR, NEVER, Time, TimeError, parse_time
-from monitor.types import Dose, Fact, Lab
+from monitor.types import Dose, Fact, Fold, Lab
 from streams.codes import Codes
 from streams.decoding import decode_document
+from streams.live.canaries import is_canary
+from streams.live.messages import Forget, Packed, Refused, Step, Tombstone, asked_to_forget, marker_of
 from streams.live.metrics import Meters
 
 Mode = Literal["wall", "event"]
@@ -44,38 +47,6 @@ _CLOSED: Final = frozenset(("resolved", "retracted"))
 _ACTED: Final = frozenset(("acknowledged", "snoozed", "overridden"))
 
 
-class Refused(NamedTuple):
-    """An input that is no fact, with its bytes."""
-
-    reason: str
-    data: bytes
-
-
-class Step(NamedTuple):
-    """What a message brought: keys whose state is to be written before it counts as taken, and what was refused."""
-
-    keys: list[bytes]
-    refused: list[Refused]
-
-
-class Packed(NamedTuple):
-    """A state to be written, and the alert changes that may be sent once it is durable."""
-
-    state: bytes
-    sends: list[bytes]
-
-
-class Tombstone(NamedTuple):
-    """A closed alert that leaves the compacted topic."""
-
-    key: bytes
-    alert_id: str
-
-
-class _Marker(msgspec.Struct, tag="clock", tag_field="type"):
-    recorded_at: str
-
-
 class _Sent(msgspec.Struct):
     alert_id: str
     state: str
@@ -89,6 +60,7 @@ class _Live(msgspec.Struct, gc=False, eq=False):
     sends: list[bytes]
     announced: int
     tombstones: dict[str, Time]
+    canary: bool
     unjudged: set[tuple[str, str]] = set()
     """What was counted as unjudged since it woke."""
 
@@ -104,7 +76,6 @@ class _Part(msgspec.Struct):
     unscanned: deque[bytes] = msgspec.field(default_factory=deque)
 
 
-_marker: Final = msgspec.json.Decoder(_Marker)
 _markers: Final = msgspec.json.Decoder(dict[str, Time])
 _sent: Final = msgspec.json.Decoder(_Sent)
 _native: Final = msgspec.json.Decoder(Event)
@@ -135,6 +106,7 @@ class Engine:
         self._inputs = frozenset(inputs)
         self._taken = {topic: meters.events.labels(topic, "taken") for topic in self._inputs}
         self._unwatched = {topic: meters.events.labels(topic, "unwatched") for topic in self._inputs}
+        self._rejected = {topic: meters.events.labels(topic, "rejected") for topic in self._inputs}
         self._mode = mode
         self._wall = wall
         self._meters = meters
@@ -145,6 +117,9 @@ class Engine:
         self._parts: dict[int, _Part] = {}
         self._due_of: dict[bytes, Time] = {}
         self._open_of: dict[bytes, Counter[tuple[str, str]]] = {}
+        self._canaries: set[bytes] = set()
+        self._day_of: dict[bytes, int] = {}
+        meters.expect_codes((rule.code, severity) for rule in plan.rules for severity in rule.severities if severity)
 
     # Partitions --------------------------------------------------------------------------------------------------
 
@@ -164,10 +139,12 @@ class Engine:
             if key.startswith(CLOCK):
                 part.markers = _markers.decode(self._states[key])
                 continue
+            if is_canary(key):
+                self._canaries.add(key)
             head = peek(self._states[key])
             if head.next_due != NEVER:
                 self._schedule(part, key, head.next_due)
-            if head.outbox or head.next_due != NEVER or head.ruleset != self._mark:
+            if head.outbox or head.next_due != NEVER or head.ruleset != self._mark or head.older:
                 part.unscanned.append(key)
 
     def forget(self) -> None:
@@ -177,6 +154,8 @@ class Engine:
         self._parts.clear()
         self._due_of.clear()
         self._open_of.clear()
+        self._canaries.clear()
+        self._day_of.clear()
         self._meters.open_alerts(Counter())
 
     def caught_up(self, partition: int, topic: str) -> None:
@@ -199,12 +178,17 @@ class Engine:
         if value is None:
             return Step([], [Refused("value: missing", b"")])
         if b'"clock"' in value and len(value) < 256:
-            marker = _marker_of(value)
+            marker = marker_of(value)
             if marker is not None:
                 return Step(self._advance_clock(partition, topic, marker), [])
+        if b'"forget"' in value and len(value) < 4096:
+            asked = asked_to_forget(value)
+            if asked is not None:
+                return self._erase(partition, key, asked, value)
         refused: list[Refused] = []
         facts: list[Fact] = []
         part = self._parts[partition]
+        canary = key is not None and is_canary(key)
         for event, data in self._events(topic, value, refused):
             try:
                 fact = self._admit(event, key, uncharted=UNCHARTED in data)
@@ -215,6 +199,8 @@ class Engine:
             part.seen[topic] = max(part.seen.get(topic, ALWAYS), recorded)
             if fact is None:
                 self._unwatched[topic].inc()
+            elif canary:
+                facts.append(fact)
             else:
                 self._taken[topic].inc()
                 if isinstance(fact, Lab | Dose) and fact.at > ALWAYS:
@@ -222,13 +208,55 @@ class Engine:
                 facts.append(fact)
         self._gate.trim()
         if refused:
-            self._meters.events.labels(topic, "rejected").inc(len(refused))
+            self._rejected[topic].inc(len(refused))
         if not facts or key is None:
             return Step([], refused)
         live = self._live(partition, key)
         refused += [Refused("too-late: before the history that is kept", value) for _ in receive(live.patient, facts)]
         self._run(live, key, self.clock(partition))
+        day = max(fact.recorded for fact in facts) // DAY
+        if live.patient.folds and not canary and day > self._day_of.get(key, 0):
+            self._day_of[key] = day
+            self._meters.patient_days.inc()
         return Step([key], refused)
+
+    def _erase(self, partition: int, key: bytes | None, asked: Forget, value: bytes) -> Step:
+        """Forgets a patient: here at once; for good once `erased` is called and what `pack` then gives is durable."""
+        try:
+            until = parse_time(asked.recorded_at)
+        except TimeError as error:
+            return Step([], [Refused(f"recorded_at: {error}", value)])
+        if key is None or asked.patient_id.encode() != key:
+            return Step([], [Refused("key: is not the patient_id", value)])
+        if self._mode == "wall" and until > self._wall() + AHEAD:
+            return Step([], [Refused("recorded_at: more than 24 h ahead of the clock", value)])
+        if key not in self._lives and key not in self._states:
+            return Step([], [])
+        live = self._live(partition, key)
+        p = live.patient
+        left = forget(p, until)
+        if left is p:
+            return Step([], [])
+        if not live.canary:
+            self._meters.forgotten.inc()
+        buried = sorted({*alerts_of(p), *live.tombstones})
+        self.dirty.pop(key, None)
+        self._due_of.pop(key, None)
+        self._states.pop(key, None)
+        self._canaries.discard(key)
+        self._day_of.pop(key, None)
+        del self._lives[key]
+        self._count_open({}, key)
+        if left is not None:
+            self._lives[key] = _Live(left, partition, [], 0, {}, live.canary)
+        return Step([key], [], buried)
+
+    def erased(self, partition: int, key: bytes) -> None:
+        """Says that the alerts of a patient to be forgotten have left the compacted topic: now the state may go."""
+        self.dirty[key] = partition
+        live = self._lives.get(key)
+        if live is not None:
+            self._run(live, key, self.clock(partition))
 
     def _events(self, topic: str, value: bytes, refused: list[Refused]) -> Iterable[tuple[Event, bytes]]:
         try:
@@ -310,8 +338,9 @@ class Engine:
         for change in sorted(changes):
             alert = change.alert
             live.sends.append(_encode(alert))
-            self._meters.changes.labels(alert.code, alert.status, alert.severity).inc()
-            if alert.status in _ACTED:
+            if not live.canary:
+                self._meters.changes.labels(alert.code, alert.status, alert.severity).inc()
+            if alert.status in _ACTED and not live.canary:
                 self._meters.acted.labels(alert.severity).observe(max(0, change.emitted - change.onset) / 1e6)
             if alert.state in _CLOSED:
                 at = live.tombstones[alert.alert_id] = change.emitted + TOMBSTONE_AFTER
@@ -341,11 +370,11 @@ class Engine:
             return live
         data = self._states.get(key)
         if data is None:
-            live = self._lives[key] = _Live(Patient(self.plan, key.decode()), partition, [], 0, {})
+            live = self._lives[key] = _Live(Patient(self.plan, key.decode()), partition, [], 0, {}, is_canary(key))
             return live
         loaded = load(self.plan, key.decode(), data)
         p = loaded.patient
-        live = self._lives[key] = _Live(p, partition, [], 0, {})
+        live = self._lives[key] = _Live(p, partition, [], 0, {}, is_canary(key))
         for one in p.outbox:
             if one.startswith(_TOMBSTONE):
                 at, alert_id = int.from_bytes(one[1:9], "big", signed=True), one[9:].decode()
@@ -353,13 +382,13 @@ class Engine:
                 heappush(self._parts[partition].tombstones, (at, key, alert_id))
             else:
                 live.sends.append(one)
-        if live.sends:
-            # Durable, but perhaps not sent: a write hands them over again.
+        if live.sends or loaded.older:
+            # Durable, but perhaps not sent, or of an older version: a write hands them over again, in this one.
             self.dirty[key] = partition
         if loaded.stale:
             self._say(live, key, rejudge(p, max(p.clock, self.clock(partition))))
             self._changed(live, key)
-        self._count_open(live, key)
+        self._count_open(live.patient.folds, key)
         return live
 
     def pack(self, key: bytes) -> Packed:
@@ -368,12 +397,16 @@ class Engine:
         if key.startswith(CLOCK):
             state = self._states[key] = _encode(self._parts[partition].markers)
             return Packed(state, [])
-        live = self._lives[key]
+        live = self._lives.get(key)
+        if live is None:
+            return Packed(None, [])  # forgotten, and nothing came since
         p = live.patient
         p.outbox = [*live.sends, *(_tombstone(at, alert_id) for alert_id, at in sorted(live.tombstones.items()))]
         state = self._states[key] = dump(p)
+        if live.canary:
+            self._canaries.add(key)
         self._meters.state_bytes.observe(len(state))
-        self._count_open(live, key)
+        self._count_open(live.patient.folds, key)
         self._count_unjudged(live)
         sends = live.sends[live.announced :]
         live.announced = len(live.sends)
@@ -406,17 +439,17 @@ class Engine:
         return sum(len(live.sends) for live in self._lives.values() if live.sends)
 
     def __len__(self) -> int:
-        return len(self._states)
+        return len(self._states) - len(self._canaries)
 
     def _count_unjudged(self, live: _Live) -> None:
         for one in live.patient.unjudged():
-            if one not in live.unjudged:
+            if one not in live.unjudged and not live.canary:
                 live.unjudged.add(one)
                 self._meters.unjudged.labels(*one).inc()
 
-    def _count_open(self, live: _Live, key: bytes) -> None:
+    def _count_open(self, folds: Mapping[int, Fold], key: bytes) -> None:
         now: Counter[tuple[str, str]] = Counter()
-        for fold in live.patient.folds.values():
+        for fold in () if is_canary(key) else folds.values():
             for said in fold.said.values():
                 if said.state not in _CLOSED:
                     now[fold.rule.code, said.severity] += 1
@@ -439,10 +472,3 @@ def alert_id_of(change: bytes) -> str:
 
 def _tombstone(at: Time, alert_id: str) -> bytes:
     return _TOMBSTONE + at.to_bytes(8, "big", signed=True) + alert_id.encode()
-
-
-def _marker_of(value: bytes) -> Time | None:
-    try:
-        return parse_time(_marker.decode(value).recorded_at)
-    except (msgspec.MsgspecError, TimeError):
-        return None

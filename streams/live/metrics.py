@@ -1,7 +1,8 @@
 """What operators see of a worker: Prometheus metrics, with bounded labels and no patient in any of them."""
 
 from collections import Counter as Counts
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
@@ -11,6 +12,8 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 _LAG: Final = (60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604800)
 _SHORT: Final = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 1e-2, 0.1, 1)
 _BYTES: Final = (256, 1024, 4096, 16384, 65536, 262144, 1048576)
+_REASONS: Final = sorted({"key", "too-late", "other"}.union(*(one.__struct_fields__ for one in get_args(Event))))
+"""What most refusals are for, counted from zero: of a series that begins at 1 Prometheus sees no increase."""
 UNMAPPED: Final = 200
 """Distinct unmapped codes that are counted by name; all others together."""
 
@@ -45,6 +48,8 @@ class Meters:
         )
         self._open = Gauge("cmvigil_open_alerts", "Alerts that are not closed.", ["code", "severity"], registry=r)
         self.dead_letters = Counter("cmvigil_dead_letters", "Refused inputs by field.", ["reason"], registry=r)
+        for reason in _REASONS:
+            self.dead_letters.labels(reason)
         self._unmapped = Counter(
             "cmvigil_unmapped_codes", "Events of codes and drugs that no rule watches.", ["kind", "code"], registry=r
         )
@@ -68,6 +73,11 @@ class Meters:
         self.state_bytes = Histogram(
             "cmvigil_state_bytes", "Size of a patient's state when written.", buckets=_BYTES, registry=r
         )
+        self.patient_days = Counter(
+            "cmvigil_patient_days",
+            "Days on which something was recorded of a patient for whom a rule is in force.",
+            registry=r,
+        )
         self.patients = Gauge("cmvigil_patients", "Patients with a state on this worker.", registry=r)
         self.outbox_depth = Gauge("cmvigil_outbox_changes", "Changes not acknowledged yet.", registry=r)
         self.outbox_age = Gauge("cmvigil_outbox_age_seconds", "Age of the oldest change not sent.", registry=r)
@@ -77,6 +87,7 @@ class Meters:
         self.recovering = Gauge("cmvigil_recovering", "1 while state is being recovered.", registry=r)
         self.ready = Gauge("cmvigil_ready", "1 while /readyz says ready.", registry=r)
         self.rebalances = Counter("cmvigil_rebalances", "Assignments of partitions.", registry=r)
+        self.forgotten = Counter("cmvigil_forgotten_patients", "Patients forgotten because it was asked.", registry=r)
         self.build = Info("cmvigil_build", "Version and ruleset.", registry=r)
         self._names: set[str] = set()
 
@@ -89,6 +100,11 @@ class Meters:
             else:
                 self._names.add(name)
         self._unmapped.labels(type(event).__name__.removesuffix("Event").lower(), name).inc()
+
+    def expect_codes(self, codes: Iterable[tuple[str, str]]) -> None:
+        """Counts from zero what may be raised."""
+        for code, severity in codes:
+            self.changes.labels(code, "raised", severity)
 
     def refused(self, reason: str) -> None:
         """Counts a dead letter by the field that its reason names."""

@@ -1,6 +1,7 @@
 """Runs one worker to its end."""
 
 import asyncio
+import gc
 import logging
 import signal
 from contextlib import suppress
@@ -11,10 +12,11 @@ from aiohttp import web
 
 from monitor.plan import Plan
 from streams.codes import Codes
+from streams.live.ending import die
 from streams.live.health import pages
 from streams.live.logs import logger, set_up_logs
 from streams.live.settings import Settings
-from streams.live.worker import Hook, Monitor, build, die, no_hook
+from streams.live.worker import Hook, Monitor, build, no_hook
 
 GRACE_SECONDS: Final = 25.0
 
@@ -48,6 +50,10 @@ async def _run(settings: Settings, plan: Plan, codes: Codes, hook: Hook) -> int:
         await web.TCPSite(runner, settings.http_host, settings.http_port).start()
     except OSError:
         die("http: cannot listen")
+    # What is there now stays; and patients are many objects that form no cycles.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     logger.info("worker starts", extra={"port": settings.http_port, "ruleset": plan.ruleset})
     starting = asyncio.ensure_future(monitor.app.start())
     watching = asyncio.ensure_future(_watch(monitor))

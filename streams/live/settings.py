@@ -6,6 +6,7 @@ never shown.
 
 import ipaddress
 import os
+import ssl
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,6 +71,14 @@ class Settings(BaseModel):
     tick_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     session_timeout_seconds: Annotated[float, Field(ge=6, le=300)] = 30.0
 
+    audit_key_file: Path | None = None
+    """A secret that the hashes of patients in audit records are made with."""
+    canary_port: Annotated[int, Field(ge=0, le=65535)] = 8003
+    canary_seconds: Annotated[float, Field(ge=1)] = 3600.0
+    """From one round of the canary to the next."""
+    canary_wait_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """How long a canary's alerts may take, above which the round has failed."""
+
     @field_validator("knowledge", mode="before")
     @classmethod
     def _paths(cls, value: object) -> object:
@@ -84,6 +93,8 @@ class Settings(BaseModel):
             raise ValueError("sasl_username: missing")
         if sasl and (self.sasl_password is None) == (self.sasl_password_file is None):
             raise ValueError("sasl_password, sasl_password_file: exactly one of them is needed")
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ValueError("ssl_keyfile: without ssl_certfile")
         if self.min_insync_replicas > self.replication_factor:
             raise ValueError("min_insync_replicas: more than replication_factor")
         if not is_loopback(self.http_host) and self.http_token_file is None:
@@ -100,14 +111,13 @@ class Settings(BaseModel):
             return read_secret(self.sasl_password_file, "sasl_password_file")
         return None if self.sasl_password is None else self.sasl_password.get_secret_value()
 
+    def audit_key(self) -> str | None:
+        """What audit records hide patients with. Raises SettingsError where its file cannot be read or is too short."""
+        return None if self.audit_key_file is None else _long_secret(self.audit_key_file, "audit_key_file")
+
     def http_token(self) -> str | None:
         """What the pages ask for. Raises SettingsError where its file cannot be read or is too short."""
-        if self.http_token_file is None:
-            return None
-        token = read_secret(self.http_token_file, "http_token_file")
-        if len(token) < 16:
-            raise SettingsError("http_token_file: fewer than 16 characters")
-        return token
+        return None if self.http_token_file is None else _long_secret(self.http_token_file, "http_token_file")
 
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -136,12 +146,16 @@ def load(
 
 
 def kafka_options(settings: Settings) -> dict[str, object]:
-    """How kafka-python's clients reach the broker."""
+    """How kafka-python's clients reach the broker.
+
+    Raises SettingsError where a file that is named for this cannot be read or holds something else.
+    """
     options: dict[str, object] = {
         "bootstrap_servers": [one.strip() for one in settings.bootstrap_servers.split(",")],
         "security_protocol": settings.security_protocol,
     }
     if settings.security_protocol.endswith("SSL"):
+        _check_tls(settings)
         for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
             value = getattr(settings, name)
             if value is not None:
@@ -184,12 +198,46 @@ def _fault(error: Mapping[str, object]) -> str:
     return f"{name}: {message}" if name else message
 
 
+def _check_tls(settings: Settings) -> None:
+    """The client would open these files when it connects, and its fault would look like the broker's."""
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        path: Path | None = getattr(settings, name)
+        if path is not None:
+            _read(path, name)
+    context = ssl.create_default_context()
+    if settings.ssl_cafile is not None:
+        try:
+            context.load_verify_locations(settings.ssl_cafile)
+        except ssl.SSLError:
+            raise SettingsError("ssl_cafile: no certificates in PEM") from None
+    if settings.ssl_certfile is not None:
+        try:
+            # A key behind a password would be asked for on the terminal.
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile, password="")
+        except ssl.SSLError:
+            raise SettingsError("ssl_certfile, ssl_keyfile: no certificate in PEM with its key") from None
+
+
 def read_secret(path: Path, name: str) -> str:
-    """What a file of a secret holds. Raises SettingsError, naming the setting, where it cannot be read."""
+    """What a file of a secret holds. Raises SettingsError, naming the setting, where it cannot be read or is empty."""
+    secret = _read(path, name).strip()
+    if not secret:
+        raise SettingsError(f"{name}: empty")
+    return secret
+
+
+def _read(path: Path, name: str) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text()
     except (OSError, UnicodeDecodeError):
         raise SettingsError(f"{name}: cannot be read") from None
+
+
+def _long_secret(path: Path, name: str) -> str:
+    secret = read_secret(path, name)
+    if len(secret) < 16:
+        raise SettingsError(f"{name}: fewer than 16 characters")
+    return secret
 
 
 def is_loopback(host: str) -> bool:

@@ -15,6 +15,7 @@ STATE: Final = "cmvigil-patient-state-changelog"
 SHOWN_WITHIN_SECONDS: Final = 10.0
 PATIENCE_SECONDS: Final = 30.0
 """How long a broker is looked for."""
+_SIZE: Final = "max.message.bytes"
 _HOUR_MS: Final = 3_600_000
 _FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 _BY_ARRIVAL: Final = {"message.timestamp.type": "LogAppendTime"}
@@ -45,13 +46,17 @@ def layout(settings: Settings) -> list[TopicLayout]:
         "cleanup.policy": "compact",
         "segment.bytes": str(64 * 1024 * 1024),
         "min.cleanable.dirty.ratio": "0.1",
+        # What is deleted or replaced is off the disk within days, however quiet the topic: a segment that is still
+        # written is never cleaned otherwise.
+        "max.compaction.lag.ms": str(24 * _HOUR_MS),
     }
     wanted = {
         **dict.fromkeys(INPUTS, kept),
-        STATE: compacted | {"max.message.bytes": str(8 * 1024 * 1024)},
+        STATE: compacted | {_SIZE: str(8 * 1024 * 1024)},
         "alerts": compacted,
         "alert-log": _FOREVER,
-        "dead-letters": _FOREVER | {"max.message.bytes": str(8 * 1024 * 1024)},
+        "audit-log": _FOREVER,
+        "dead-letters": _FOREVER | {_SIZE: str(8 * 1024 * 1024)},
     }
     return [
         TopicLayout(settings.topic(name), settings.partitions, settings.replication_factor, safe | configs)
@@ -91,23 +96,53 @@ def check(settings: Settings, more: Sequence[TopicLayout] | None = None) -> list
         return list(_wrong(admin, layout(settings) if more is None else more))
 
 
+def retention(settings: Settings) -> dict[str, int]:
+    """For how long each topic keeps its records, in ms since they arrived; -1: forever. Raises TopicsError."""
+    names = {one.name: one.name.removeprefix(settings.topic_prefix) for one in layout(settings)}
+    with _admin(settings) as admin:
+        there = set(admin.list_topics())
+        configs = _configs(admin, [name for name in names if name in there])
+    return {names[topic]: int(given.get("retention.ms", -1)) for topic, given in configs.items()}
+
+
+def size_limits(settings: Settings) -> dict[str, int]:
+    """The most bytes that a batch of each input topic that is there may have. Raises TopicsError."""
+    with _admin(settings) as admin:
+        there = set(admin.list_topics())
+        names = {settings.topic(name): name for name in INPUTS if settings.topic(name) in there}
+        configs = _configs(admin, list(names)) if names else {}
+        return {names[topic]: int(given[_SIZE]) for topic, given in configs.items() if given.get(_SIZE)}
+
+
 def _wrong(admin: Any, wanted: Sequence[TopicLayout]) -> Iterator[str]:
     there = set(admin.list_topics())
     present = [one for one in wanted if one.name in there]
     yield from (f"topic {one.name}: missing; run `cmvigil topics`" for one in wanted if one.name not in there)
     if present:
-        partitions = {one["name"]: len(one["partitions"]) for one in admin.describe_topics([t.name for t in present])}
+        copies = {
+            one["name"]: [len(part["replica_nodes"]) for part in one["partitions"]]
+            for one in admin.describe_topics([one.name for one in present])
+        }
         configs = _configs(admin, [one.name for one in present])
         for one in present:
-            yield from _differences(one, partitions.get(one.name, 0), configs.get(one.name, {}))
+            yield from _differences(one, copies.get(one.name, []), configs.get(one.name, {}))
 
 
-def _differences(one: TopicLayout, partitions: int, configs: Mapping[str, str]) -> Iterator[str]:
-    if partitions != one.partitions:
+def _differences(one: TopicLayout, copies: list[int], configs: Mapping[str, str]) -> Iterator[str]:
+    """`copies`: how many brokers each partition is to be kept by, whether they are up or not."""
+    if len(copies) != one.partitions:
         yield (
-            f"topic {one.name}: {partitions} partitions, {one.partitions} are set; set `partitions` to what is there,"
+            f"topic {one.name}: {len(copies)} partitions, {one.partitions} are set; set `partitions` to what is there,"
             " or make the topics anew (more partitions would part a patient's events)"
         )
+    if copies and min(copies) < one.replication_factor:
+        yield (
+            f"topic {one.name}: replication {min(copies)}, {one.replication_factor} is set; add copies with"
+            " kafka-reassign-partitions, or set `replication_factor` to what is there"
+        )
+    if not configs:
+        yield f"topic {one.name}: the broker does not show its configuration; permit DescribeConfigs"
+        return
     for name, value in one.configs.items():
         given = configs.get(name)
         if given != value:
@@ -115,7 +150,9 @@ def _differences(one: TopicLayout, partitions: int, configs: Mapping[str, str]) 
 
 
 def _configs(admin: Any, names: list[str]) -> dict[str, dict[str, str]]:
-    answer = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    # What is right by the broker's own default is right, too: kafka-python leaves it out unless asked.
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    answer = admin.describe_configs(resources, config_filter="all")
     return _read_configs(answer)
 
 

@@ -5,13 +5,11 @@ whatever cannot be written ends the process. The engine (streams/live/engine.py)
 """
 
 import asyncio
-import os
 import time
-import traceback
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 import faust
 import msgspec
@@ -21,8 +19,13 @@ from monitor.plan import Plan
 from monitor.times import Time, parse_time
 from streams.codes import Codes
 from streams.live.acks import Acks
-from streams.live.engine import Engine, Packed, Refused, Tombstone, alert_id_of
+from streams.live.canaries import is_canary
+from streams.live.consumer import Transport, Unmeasured
+from streams.live.credentials import credentials
+from streams.live.ending import die
+from streams.live.engine import Engine, alert_id_of
 from streams.live.logs import logger
+from streams.live.messages import Packed, Refused, Tombstone, dead_letter
 from streams.live.metrics import Meters
 from streams.live.settings import Settings
 from streams.live.topics import INPUTS
@@ -41,37 +44,20 @@ Hook = Callable[[str], None]
 """Called at named instants; the chaos tests kill the process there."""
 
 
-class DeadLetter(msgspec.Struct, omit_defaults=True):
-    """An input that is no fact, as it stands in `dead-letters`."""
-
-    source: str
-    reason: str
-    input: str | None = None
-    input_base64: bytes | None = None
-
-
 class _Outgoing(NamedTuple):
     key: bytes
     change: bytes
 
 
+class _Burial(NamedTuple):
+    """Alerts of a forgotten patient, to be taken out of the compacted topic after all that was said of them."""
+
+    alerts: list[str]
+    done: Callable[[], None]
+
+
 def no_hook(_instant: str) -> None:
     """Nothing happens at any instant."""
-
-
-def die(why: str, error: BaseException | None = None) -> NoReturn:
-    """Ends the process at once: what was not acknowledged is taken again by whoever comes next.
-
-    Of an error its kind and place are logged, and nothing that it says, which may be a patient's.
-    """
-    logger.critical("worker ends", extra={"why": why if error is None else f"{why}: {_kind_and_place(error)}"})
-    os._exit(1)
-
-
-def _kind_and_place(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {'/'.join(frames[-1].filename.split('/')[-2:])}:{frames[-1].lineno}" if frames else ""
-    return type(error).__name__ + place
 
 
 def wall() -> Time:
@@ -121,7 +107,7 @@ class Monitor:
             plan, codes, self.table.data.data, self.inputs, mode=settings.clock, wall=wall, meters=self.meters
         )
         self.acks: Acks[Any] = Acks(self._acknowledge)
-        self.outgoing: deque[_Outgoing] = deque()
+        self.outgoing: deque[_Outgoing | _Burial] = deque()
         self.in_flight = 0
         self.beat = time.monotonic()
         self.generation = 0
@@ -221,6 +207,8 @@ class Monitor:
         partition = message.partition
         if not self.assigned or partition not in self.engine.partitions:
             return
+        if message.reading != self.app.consumer.reading:  # type: ignore[attr-defined] # streams/live/consumer.py
+            return
         started = time.perf_counter()
         tp = TP(message.topic, partition)
         self._seen[tp] = message.offset + 1
@@ -228,7 +216,10 @@ class Monitor:
         if self._seen[tp] >= self._ends.get(tp, 0):
             self.engine.caught_up(partition, message.topic)
         step = self.engine.take(partition, message.topic, message.key, message.value)
-        done = self.acks.taken((message.topic, partition), event, step.keys, len(step.refused))
+        letters = len(step.refused) + len(step.buried or ())
+        done = self.acks.taken((message.topic, partition), event, step.keys, letters)
+        if step.buried is not None:
+            self._erase(partition, message.key, step.buried, done)
         for one in step.refused:
             self.meters.refused(one.reason)
             self._dead_letter(
@@ -238,12 +229,29 @@ class Monitor:
         if self.engine.dirty:
             self._wake.set()
 
+    def _erase(self, partition: int, key: bytes, alerts: list[str], done: Callable[[], None]) -> None:
+        """First the alerts, then the state that knows of them: a crash between comes back to both."""
+        mine = [one for one in self.outgoing if isinstance(one, _Outgoing) and one.key == key]
+        for one in mine:
+            self.outgoing.remove(one)
+            self._unsent.pop(one, None)
+        waiting, generation = [len(alerts)], self.generation
+
+        def buried() -> None:
+            done()
+            waiting[0] -= 1
+            if not waiting[0] and generation == self.generation:
+                self.engine.erased(partition, key)
+                self._wake.set()
+
+        if alerts:
+            self.outgoing.append(_Burial(alerts, buried))
+            self._send.set()
+        else:
+            self.engine.erased(partition, key)
+
     def _dead_letter(self, one: Refused, source: str, done: Callable[[], None]) -> None:
-        try:
-            letter = DeadLetter(source, one.reason, input=one.data.decode())
-        except UnicodeDecodeError:
-            letter = DeadLetter(source, one.reason, input_base64=one.data)
-        self._spawn(self._put(self._letters, None, msgspec.json.encode(letter), None, done))
+        self._spawn(self._put(self._letters, None, dead_letter(one, source), None, done))
 
     def _acknowledge(self, event: Any) -> None:
         if event.message.generation_id == self.app.consumer_generation_id:
@@ -271,7 +279,10 @@ class Monitor:
                 die("stood still for longer than the session timeout")
             key, number = next(iter(self.engine.dirty.items()))
             packed = self.engine.pack(key)
-            self.table.partition_of[key] = number
+            if packed.state is None:
+                self.table.partition_of.pop(key, None)
+            else:
+                self.table.partition_of[key] = number
             durable = partial(self._durable, key, packed, self.acks.writing(key), generation)
             self.hook("before-changelog")
             await self._put(self._changelog, key, packed.state, number, durable)
@@ -317,7 +328,13 @@ class Monitor:
             await self._send.wait()
             self._send.clear()
             while self.outgoing:
-                key, change = self.outgoing.popleft()
+                one = self.outgoing.popleft()
+                if isinstance(one, _Burial):
+                    self.hook("before-burial")
+                    for alert_id in one.alerts:
+                        await self._put(self._alerts, alert_id.encode(), None, None, one.done)
+                    continue
+                key, change = one
                 generation = self.generation
                 self.hook("before-alert")
                 both = [2]
@@ -330,7 +347,7 @@ class Monitor:
         if both[0] or generation != self.generation:
             return
         self.hook("alert-acknowledged")
-        if self.settings.clock == "wall":
+        if self.settings.clock == "wall" and not is_canary(key):
             self.meters.detection.observe(max(0.0, time.time() - _emitted(change)))
         self._unsent.pop(_Outgoing(key, change), None)
         self.engine.sent(key, change)
@@ -448,10 +465,14 @@ def build(settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) ->
         producer_request_timeout=30.0,
         producer_linger=0.005,
         producer_max_request_size=8 * 1024 * 1024,
+        # A partition's next batch waits for the answer to its last, and a state is larger than the default of 16 KiB.
+        producer_max_batch_size=512 * 1024,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         worker_redirect_stdouts=False,
+        Monitor=Unmeasured,
     )
+    app.transport = Transport(app.conf.broker_consumer, app)
     monitor = Monitor(app, settings, plan, codes, hook)
     topic = app.topic(*monitor.inputs, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     app.agent(topic, name="monitor")(monitor.consume)
@@ -476,24 +497,3 @@ def _on_revoked(monitor: Monitor) -> Callable[..., Awaitable[None]]:
         await monitor.revoked()
 
     return revoked
-
-
-def credentials(settings: Settings) -> Any:
-    """How the broker is spoken to: None for plain text."""
-    import ssl  # noqa: PLC0415
-
-    if settings.security_protocol == "PLAINTEXT":
-        return None
-    context = None
-    if settings.security_protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=str(settings.ssl_cafile) if settings.ssl_cafile else None)
-        if settings.ssl_certfile:
-            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
-    if settings.security_protocol.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=settings.sasl_username,
-            password=settings.password(),
-            ssl_context=context,
-            mechanism=settings.sasl_mechanism,
-        )
-    return faust.SSLCredentials(context)

@@ -1,10 +1,12 @@
 """`python -m tests.benchmarks.live`: what a live event costs, beside what else reads Kafka, on one broker in one run.
 
-CPU (user and system) and wall time per event of a process of its own over the same preloaded topic, less what the same
-process costs where there is nothing to read. The log is a simulated cohort, every patient on therapy.
+CPU (user and system) and wall time an event, each in a process of its own over the same preloaded topics. The others
+(`peers/`) measure themselves from their first event; of a worker the whole process counts, less one that has nothing to
+read. The log is a simulated cohort, every patient on therapy.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -14,73 +16,20 @@ import time
 import uuid
 from pathlib import Path
 
+from tests.benchmarks.peers.trivial import TOPICS
 from tests.live.broker import Kafka
 from tests.live.driver import ROOT, Worker, records, send, settings_for
 
-MOST_SECONDS = 120
+MOST_SECONDS = 300
+RAW = "raw aiokafka, a trivial rule"
+RAW_WRITING = "raw aiokafka, a trivial rule and a changelog write an event"
+QUIX_DEFAULTS = "Quix Streams at its defaults, the same rule"
+FAUST_DEFAULTS = "Faust at its defaults, the same rule"
+OURS = "cmvigil worker, all rules"
+TWO = "two cmvigil workers, all rules"
 
-RAW = """
-import asyncio, sys, msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from monitor.events import Event
-async def main(bootstrap, prefix, count, changelog):
-    topics = [prefix + name for name in ("lab-results", "medication-administrations", "patients", "alert-actions")]
-    consumer = AIOKafkaConsumer(*topics, bootstrap_servers=bootstrap, group_id=prefix + sys.argv[5],
-        auto_offset_reset="earliest")
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, max_batch_size=262144)
-    await consumer.start(); await producer.start()
-    decode = msgspec.json.Decoder(Event).decode
-    states, seen = {}, 0
-    while seen < count:
-        for tp, batch in (await consumer.getmany(timeout_ms=500, max_records=2000)).items():
-            for one in batch:
-                if one.key is None:
-                    continue
-                event = decode(one.value)
-                states[one.key] = states.get(one.key, 0) + 1
-                if changelog:
-                    await producer.send(prefix + "dead-letters", b"%d" % states[one.key],
-                        key=b"bench" + one.key, partition=tp.partition)
-                seen += 1
-    await producer.stop(); await consumer.stop()
-asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4] == "1"))
-"""
-
-FAUST = """
-import asyncio, json, os, sys, faust
-bootstrap, prefix, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-app = faust.App(prefix + "faust" + sys.argv[5], broker="kafka://" + bootstrap, store="memory://",
-    topic_partitions=4, table_standby_replicas=0, web_enabled=False, consumer_auto_offset_reset="earliest")
-topic = app.topic(prefix + "lab-results", prefix + "medication-administrations", key_type=str, value_type=bytes,
-    value_serializer="raw")
-table = app.Table("creatinine", default=list, partitions=4)
-seen = 0
-@app.agent(topic)
-async def watch(stream):
-    global seen
-    async for event in stream.events():
-        if event.key is None:
-            continue
-        lab = json.loads(event.value)
-        if lab.get("code") == "2160-0":
-            kept = table[event.key][-7:] + [(lab["collected_at"], lab["value"])]
-            table[event.key] = kept
-        seen += 1
-        if seen >= count:
-            await asyncio.sleep(3)
-            os._exit(0)
-@app.timer(60.0)
-async def _end():
-    if not count:
-        os._exit(0)
-@app.task
-async def _nothing():
-    if not count:
-        await asyncio.sleep(6)
-        os._exit(0)
-sys.argv = ["faust", "worker", "-l", "warn", "--without-web"]
-app.main()
-"""
+PEERS = Path(__file__).parent / "peers"
+QUIX = ROOT / "requirements" / "peers.txt"
 
 
 def cpu_of(process):
@@ -88,17 +37,42 @@ def cpu_of(process):
     return used.ru_utime + used.ru_stime
 
 
-def run(code, *words):
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, words)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        time.sleep(0.05)
-        if time.perf_counter() - started > MOST_SECONDS:
-            process.kill()
-            print("one of the others did not come to an end, and is left out", flush=True)
-    return cpu_of(process), time.perf_counter() - started
+def peer(python, script, broker, prefix, count, folder, *more):
+    """CPU and wall seconds of something else that reads the same events, as it measures itself; None if it fails."""
+    words = [PEERS / script, broker, prefix, count, uuid.uuid4().hex[:8], folder / uuid.uuid4().hex[:8], *more]
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    try:
+        done = subprocess.run(
+            [str(python), *map(str, words)],
+            cwd=folder,
+            env=clean,
+            capture_output=True,
+            timeout=MOST_SECONDS,
+            check=True,
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        print(f"{script}: left out: {type(error).__name__}", (error.stderr or b"")[-600:].decode("utf-8", "replace"))
+        return None
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["events"] == count
+    return found["cpu"], found["wall"]
+
+
+def quix_python():
+    """Python with Quix Streams as it is pinned, in an environment kept between runs; None where that cannot be had."""
+    mark = hashlib.sha256(QUIX.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    home = Path.home() / ".cache" / "cmvigil" / f"peers-{mark}"
+    python = home / "bin" / "python"
+    if not (home / "done").exists():
+        try:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True, capture_output=True)
+            command = [str(python), "-m", "pip", "install", "-q", "--require-hashes", "-r", str(QUIX)]
+            subprocess.run(command, check=True, capture_output=True, timeout=600)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired, OSError) as error:
+            print(f"Quix Streams: left out, cannot be installed here ({type(error).__name__})")
+            return None
+        (home / "done").touch()
+    return python
 
 
 def worker(settings, folder, events, count=1):
@@ -182,7 +156,7 @@ def _seconds(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--patients", type=int, default=200)
+    parser.add_argument("--patients", type=int, default=90)
     parser.add_argument("--days", type=int, default=60)
     parser.add_argument("--untreated", type=int, default=0, help="measure recovery of so many states instead")
     asked = parser.parse_args()
@@ -195,6 +169,11 @@ def main():
             node.stop()
 
 
+def row(rows, what, cpu, rate):
+    rows[what] = cpu
+    print(f"{what:62} {cpu * 1e6:8.0f} us CPU an event {rate:9.0f} events/s", flush=True)
+
+
 def compare(asked, broker, folder):
     log = folder / "log.ndjson"
     with log.open("wb") as out:
@@ -203,24 +182,21 @@ def compare(asked, broker, folder):
     settings = settings_for(broker, f"b{uuid.uuid4().hex[:6]}-")
     empty = settings_for(broker, f"e{uuid.uuid4().hex[:6]}-")
     events = send(settings, log, folder=folder, marker_seconds=24 * 3600).events
-    trivial = sum(len(records(settings, name)) for name in ("lab-results", "medication-administrations"))
-    trivial -= (
-        2
-        * settings.partitions
-        * sum(1 for one in records(settings, "patients") if one.key is None)
-        // settings.partitions
-    )
+    keyed = sum(one.key is not None for name in TOPICS for one in records(settings, name))
     size = log.stat().st_size / events
-    print(f"{events} events, {size:.0f} bytes each; {asked.patients} patients, all on therapy; 4 partitions")
-    rows = []
-    for what, code, changelog, count in (
-        ("raw aiokafka, decoding", RAW, 0, events),
-        ("raw aiokafka, and a changelog write an event", RAW, 1, events),
-        ("Faust at its defaults, one trivial rule", FAUST, 0, trivial),
+    print(
+        f"{events} events, {size:.0f} bytes each; {asked.patients} patients, all on therapy; 4 partitions", flush=True
+    )
+    rows = {}
+    for what, python, script, more in (
+        (RAW, sys.executable, "raw.py", ()),
+        (RAW_WRITING, sys.executable, "raw.py", (settings.topic("dead-letters"),)),
+        (QUIX_DEFAULTS, quix_python(), "quix.py", ()),
+        (FAUST_DEFAULTS, sys.executable, "faust_defaults.py", ()),
     ):
-        cpu, wall = run(code, broker, settings.topic_prefix, count, changelog, uuid.uuid4().hex[:6])
-        idle, still = run(code, broker, empty.topic_prefix, 0, changelog, uuid.uuid4().hex[:6])
-        rows.append((what, (cpu - idle) / count * 1e6, count / max(wall - still, 1e-3)))
+        found = python and peer(python, script, broker, settings.topic_prefix, keyed, folder, *more)
+        if found:
+            row(rows, what, found[0] / keyed, keyed / found[1])
     idle, still = worker(empty, folder, 0)
     for count in (1, 2):
         own = settings
@@ -228,10 +204,10 @@ def compare(asked, broker, folder):
             own = settings_for(broker, f"c{uuid.uuid4().hex[:6]}-")
             send(own, log, folder=folder, marker_seconds=24 * 3600)
         cpu, wall = worker(own, folder, events, count)
-        what = f"cmvigil worker, all rules{'' if count == 1 else f', {count} workers'}"
-        rows.append((what, (cpu - idle * count) / events * 1e6, events / max(wall - still, 1e-3)))
-    for what, cpu, rate in rows:
-        print(f"{what:50} {cpu:8.0f} us CPU an event {rate:9.0f} events/s")
+        row(rows, OURS if count == 1 else TWO, (cpu - idle * count) / events, events / max(wall - still, 1e-3))
+    for one, other in ((OURS, FAUST_DEFAULTS), (OURS, QUIX_DEFAULTS), (OURS, RAW_WRITING), (TWO, OURS)):
+        if one in rows and other in rows:
+            print(f"CPU an event: {one} / {other}: {rows[one] / rows[other]:.2f}")
     number, changes, median, high, _ = latency(
         settings_for(broker, f"l{uuid.uuid4().hex[:6]}-", clock="wall", tick_seconds=1.0), folder, 300, 30
     )
@@ -270,7 +246,7 @@ def recovery(asked, broker, folder):
                     "patient_id": f"p{number}",
                 }
                 out.write(json.dumps(dose).encode() + b"\n")
-    settings = settings_for(broker, f"r{uuid.uuid4().hex[:6]}-")
+    settings = settings_for(broker, f"r{uuid.uuid4().hex[:6]}-", session_timeout_seconds=30.0)
     events = send(settings, log, folder=folder, marker_seconds=24 * 3600).events
     cpu, wall = worker(settings, folder, events)
     print(f"{asked.untreated} patients, {events} events taken in {wall:.1f} s ({cpu:.1f} s CPU)")

@@ -701,6 +701,59 @@ def data(s: Story) -> None:
             s.creatinine(at, 1.0)
 
 
+ENDS_AFTER = {"foscarnet": 4, "ganciclovir": 4, "valganciclovir": 5, "cidofovir": 21, "letermovir": 3, "maribavir": 3}
+LABELS = (None, None, "treatment", "treatment", "treatment", "preemptive", "maintenance", "prophylaxis")
+
+
+def tangled(s: Story) -> None:
+    """Several antivirals at once, with pauses at the bounds of course and therapy, and labels set right later."""
+    tangle(s, 0.04, 0.05, (1, 1, 2, 5, 9, 16, 22))
+
+
+def relabeled(s: Story) -> None:
+    """The same with short runs, in which every third dose says what it is for as it likes, and every sixth anew."""
+    tangle(s, 0.3, 0.15, (1, 1, 1, 2, 3, 9, 16))
+
+
+def tangle(s: Story, other_label: float, label_changed: float, lengths: tuple[int, ...]) -> None:
+    s.demographics(**s.transplanted("hct-allogeneic", "solid-organ"))
+    if s.chance(0.1):
+        s.add("patient", s.start, recorded=s.start - DAY, hiv=True)
+    first, end = len(s.events), s.start
+    for drug in s.random.sample(tuple(ENDS_AFTER), s.pick(2, 3, 3, 4)):
+        at = s.pick(s.start, s.random.choice((s.start, *s.times)), s.about(s.start + 7 * DAY))
+        end = max(end, tangled_courses(s, drug, at, other_label, lengths))
+    for event in s.events[first:]:
+        if event["type"] == "administration" and s.chance(label_changed):
+            later = event["recorded_at"] + s.pick(HOUR, DAY, 3 * DAY, 9 * DAY)
+            changed = {**event, "recorded_at": later}
+            changed.pop("indication", None)
+            label = s.random.choice(LABELS)
+            s.events.append(changed if label is None else {**changed, "indication": label})
+    viral_course(s, end)
+    for _ in range(s.pick(1, 3, 5)):
+        s.lab("creatinine", s.between(s.start - DAY, end), s.pick(0.8, 0.9, 1.1, 1.6))
+    for _ in range(s.pick(0, 2, 3)):
+        s.lab(s.pick("lymphocytes", "cd4"), s.between(s.start, end + 5 * DAY))
+
+
+def tangled_courses(s: Story, drug: str, at: int, other_label: float, lengths: tuple[int, ...]) -> int:
+    """Give one drug in a few runs; return when it ended."""
+    gap = ENDS_AFTER[drug] * DAY
+    label = s.random.choice(LABELS)
+    for _ in range(s.pick(1, 2, 3, 4)):
+        every = s.pick(7, 14, 21) * DAY if drug == "cidofovir" else s.pick(12, 24, 24, 36, 48, 72) * HOUR
+        for _ in range(s.pick(1, 2) if drug == "cidofovir" else s.pick(*lengths)):
+            status = s.pick("not-done", "in-progress", "in-progress", "stopped") if s.chance(0.06) else None
+            this = s.random.choice(LABELS) if s.chance(other_label) else label
+            s.dose(drug, at, sized_per_dose(s, drug) * s.pick(1, 1, 1, 0.5), indication=this, status=status)
+            at += every
+        pause = s.pick(every, DAY, 3 * DAY, 3 * DAY, gap, gap, 2 * gap, 20 * DAY)
+        at = s.times[-1] + pause + s.pick(0, 0, 0, MIN, -MIN)
+        label = s.random.choice(LABELS) if s.chance(0.5) else label
+    return s.times[-1]
+
+
 THEMES = {
     "foscarnet": foscarnet,
     "bands": bands,
@@ -713,11 +766,14 @@ THEMES = {
     "combinations": combinations,
     "letermovir": letermovir,
     "data": data,
+    "tangled": tangled,
+    "relabeled": relabeled,
 }
+MIXABLE = tuple(name for name in THEMES if name not in ("tangled", "relabeled"))
 
 
 def mixed(s: Story) -> None:
-    chosen = s.random.sample(tuple(THEMES), 2)
+    chosen = s.random.sample(MIXABLE, 2)
     for name in chosen:
         THEMES[name](s)
         s.start += s.pick(0, 5, 12, 30) * DAY

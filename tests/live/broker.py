@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +18,7 @@ from kafka.errors import KafkaError
 HERE = Path(__file__).parent
 VERSION = "4.4.0"
 IMAGE = f"apache/kafka:{VERSION}"
+LISTENERS = "/tmp/listeners"
 
 
 class NoBroker(Exception):
@@ -65,6 +67,26 @@ def _complete(folder: Path) -> bool:
     return True
 
 
+def common_settings(nodes):
+    """What a broker of the tests is set to, wherever it runs."""
+    copies, least = str(min(3, nodes)), str(max(1, min(3, nodes) - 1))
+    return {
+        "auto.create.topics.enable": "false",
+        "offsets.topic.replication.factor": copies,
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": least,
+        "transaction.state.log.num.partitions": "4",
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": least,
+        "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "1000",
+        "log.retention.ms": "-1",
+        "log.cleaner.backoff.ms": "1000",
+        "log.cleaner.dedupe.buffer.size": "16777216",
+    }
+
+
 class Kafka:
     """One node, broker and controller in one, of a cluster on loopback."""
 
@@ -77,8 +99,6 @@ class Kafka:
         self.folder.mkdir(parents=True)
         self.process = None
         self.scram = more.pop("scram", None)
-        copies = str(min(3, len(self.ports)))
-        least = str(max(1, min(3, len(self.ports)) - 1))
         protocol = more.pop("protocol", "PLAINTEXT")
         settings = {
             "process.roles": "broker,controller",
@@ -90,19 +110,7 @@ class Kafka:
             "inter.broker.listener.name": "INNER" if protocol != "PLAINTEXT" else "CLIENTS",
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(self.folder / "data"),
-            "auto.create.topics.enable": "false",
-            "offsets.topic.replication.factor": copies,
-            "offsets.topic.num.partitions": "4",
-            "transaction.state.log.replication.factor": copies,
-            "transaction.state.log.min.isr": least,
-            "transaction.state.log.num.partitions": "4",
-            "share.coordinator.state.topic.replication.factor": copies,
-            "share.coordinator.state.topic.min.isr": least,
-            "group.initial.rebalance.delay.ms": "0",
-            "group.min.session.timeout.ms": "1000",
-            "log.retention.ms": "-1",
-            "log.cleaner.backoff.ms": "1000",
-            "log.cleaner.dedupe.buffer.size": "16777216",
+            **common_settings(len(self.ports)),
             **more,
         }
         self.config = self.folder / "server.properties"
@@ -166,35 +174,74 @@ def answers(bootstrap: str) -> bool:
     return True
 
 
-def container():
-    """A broker in a container, where a Docker engine answers; None where none does."""
-    if shutil.which("docker") is None:
-        return None
-    if subprocess.run(["docker", "info"], capture_output=True, check=False, timeout=60).returncode:
-        return None
-    from testcontainers.core.container import DockerContainer
-    from testcontainers.core.waiting_utils import wait_for_logs
+# A container --------------------------------------------------------------------------------------------------------
 
-    port = free_port()
-    one = DockerContainer(IMAGE).with_bind_ports(9092, port)
+START = f"while [ ! -s {LISTENERS} ]; do sleep 0.1; done; . {LISTENERS}; exec /etc/kafka/docker/run"
+"""Kafka tells its clients where it is reached, and that is known only once the container runs: until then it waits."""
+
+
+def container_settings():
+    """The environment that the image (apache/kafka) reads its settings from, all but where it is reached."""
     settings = {
-        "NODE_ID": "1",
-        "PROCESS_ROLES": "broker,controller",
-        "CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
-        "LISTENERS": "CLIENTS://:9092,CONTROLLER://:9093",
-        "ADVERTISED_LISTENERS": f"CLIENTS://127.0.0.1:{port}",
-        "LISTENER_SECURITY_PROTOCOL_MAP": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "INTER_BROKER_LISTENER_NAME": "CLIENTS",
-        "CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-        "OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
-        "TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
-        "TRANSACTION_STATE_LOG_MIN_ISR": "1",
-        "GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
-        "GROUP_MIN_SESSION_TIMEOUT_MS": "1000",
-        "AUTO_CREATE_TOPICS_ENABLE": "false",
+        "node.id": "1",
+        "process.roles": "broker,controller",
+        "controller.quorum.voters": "1@localhost:9093",
+        "listeners": "CLIENTS://:9092,CONTROLLER://:9093,INNER://:9094",
+        "listener.security.protocol.map": "CLIENTS:PLAINTEXT,CONTROLLER:PLAINTEXT,INNER:PLAINTEXT",
+        "inter.broker.listener.name": "INNER",
+        "controller.listener.names": "CONTROLLER",
     }
-    for name, value in settings.items():
-        one = one.with_env(f"KAFKA_{name}", value)
-    one.start()
-    wait_for_logs(one, "Kafka Server started", timeout=120)
-    return one, f"127.0.0.1:{port}"
+    return {f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in (settings | common_settings(1)).items()}
+
+
+def engine():
+    """Whether a Docker engine answers."""
+    try:
+        import docker
+        from testcontainers.core.docker_client import DockerClient
+    except ImportError:
+        return False
+    try:
+        DockerClient(timeout=20).client.ping()
+    except (docker.errors.DockerException, OSError):
+        return False
+    return True
+
+
+@contextmanager
+def container(seconds=180):
+    """A broker in a container, and where it listens. Raises NoBroker where an engine answers and it still fails."""
+    from testcontainers.core.container import DockerContainer
+
+    one = DockerContainer(IMAGE).with_exposed_ports(9092).with_command(["sh", "-c", START])
+    one = one.with_envs(**container_settings())
+    try:
+        try:
+            one.start()
+            where = f"{one.get_container_host_ip()}:{one.get_exposed_port(9092)}"
+            advertised = f"export KAFKA_ADVERTISED_LISTENERS=CLIENTS://{where},INNER://localhost:9094\n"
+            one.copy_into_container(advertised.encode(), LISTENERS)
+            _wait_for_container(one, where, seconds)
+        except NoBroker:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever keeps it from starting, the jars may still be had
+            raise NoBroker(f"its container does not start: {error}: {_last_words(one)}") from None
+        yield where
+    finally:
+        one.stop()
+
+
+def _wait_for_container(one, where, seconds):
+    until = time.monotonic() + seconds
+    while not answers(where):
+        one.reload()
+        if one.status not in ("created", "running") or time.monotonic() > until:
+            raise NoBroker(f"its container is {one.status}: {_last_words(one)}")
+        time.sleep(0.5)
+
+
+def _last_words(one):
+    try:
+        return b"".join(one.get_logs())[-600:].decode(errors="replace")
+    except Exception as error:  # noqa: BLE001 - it may never have been made
+        return f"no log ({type(error).__name__})"

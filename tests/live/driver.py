@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from streams.codes import read_codes
 from streams.knowledge_files import read_plan
@@ -41,22 +42,23 @@ def send(settings, *logs, folder, **more):
     codes = read_codes(settings.codes, plan)
     messages = read_messages(plan, [str(log) for log in logs], codes, Rejects(None), folder)
     done = produce(settings, messages, marker_seconds=more.pop("marker_seconds", 3600), **more)
-    assert not done.failed
+    assert not done.refused
     return done
 
 
-class Worker:
-    """`cmvigil worker` as a process of its own; `kill` names an instant and a count at which it kills itself."""
+class Command:
+    """A command of cmvigil as a process of its own, with settings from its environment."""
 
-    def __init__(self, settings, folder, kill=None, **environment):
+    def __init__(self, settings, folder, *words, module=None, **environment):
         self.port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
-        self.log = folder / f"worker-{self.port}.log"
-        given = settings.model_dump(mode="json", exclude_defaults=True) | {"http_port": self.port}
+        self.log = folder / f"{words[0]}-{self.port}.log"
+        given = settings.model_dump(mode="json", exclude_defaults=True)
+        given |= {"http_port": self.port, "canary_port": self.port}
         if settings.sasl_password is not None:
             given["sasl_password"] = settings.password()
         variables = {f"CMVIGIL_{name.upper()}": _text(value) for name, value in given.items()}
-        command = [sys.executable, "-m", "tests.live.killed", kill or "-"] if kill else [CMVIGIL, "worker"]
+        command = [sys.executable, "-m", module, *words] if module else [CMVIGIL, *words]
         clean = {name: value for name, value in os.environ.items() if not name.startswith("CMVIGIL_")}
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
@@ -83,6 +85,14 @@ class Worker:
             time.sleep(0.1)
         raise AssertionError(f"not ready: {self.page('/readyz')}, {self.log.read_text()[-800:]}")
 
+    def wait(self, seconds=180):
+        self.returncode = self.process.wait(seconds)
+        return self
+
+    def said(self):
+        """All that it wrote, on standard output and on standard error."""
+        return self.log.read_text()
+
     def kill(self):
         self.process.kill()
         return self.process.wait()
@@ -95,6 +105,16 @@ class Worker:
         """The sum of a metric over its labels."""
         lines = [line for line in self.page("/metrics")[1].splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
+
+
+class Worker(Command):
+    """`cmvigil worker` as a process of its own; `kill` names an instant and a count at which it kills itself."""
+
+    def __init__(self, settings, folder, kill=None, **environment):
+        if kill:
+            super().__init__(settings, folder, kill, module="tests.live.killed", **environment)
+        else:
+            super().__init__(settings, folder, "worker", **environment)
 
 
 @contextmanager
@@ -128,6 +148,15 @@ def records(settings, name):
             found += batch
     consumer.close()
     return found
+
+
+def limit(settings, topic, size):
+    """Sets the most bytes of a topic's batches."""
+    admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    name = settings.topic(topic)
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs={"max.message.bytes": size})])
+    admin.close()
+    time.sleep(1)
 
 
 def replayed(*logs, until=None, words=()):

@@ -6,10 +6,9 @@ import time
 
 import pytest
 from kafka import KafkaProducer
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from tests.live.broker import Kafka, NoBroker, free_port, without
-from tests.live.driver import SAMPLE, Worker, assert_equal, records, replayed, send, settings_for, until, workers
+from tests.live.driver import SAMPLE, Worker, assert_equal, limit, records, replayed, send, settings_for, until, workers
 
 pytestmark = pytest.mark.live
 
@@ -76,14 +75,6 @@ def test_a_worker_that_cannot_write_dead_letters_ends_and_loses_none(broker, pre
     limit(settings, "dead-letters", str(8 * 1024 * 1024))
     with workers(settings, tmp_path):
         until(lambda: len(records(settings, "dead-letters")) == 3)
-
-
-def limit(settings, topic, size):
-    admin = KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
-    name = settings.topic(topic)
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs={"max.message.bytes": size})])
-    admin.close()
-    time.sleep(1)
 
 
 def parts(folder, count):

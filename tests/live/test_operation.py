@@ -1,5 +1,7 @@
 """How a worker is run: started, asked, stopped; and what it refuses."""
 
+import gzip
+import hashlib
 import json
 import os
 import subprocess
@@ -8,10 +10,24 @@ import time
 from pathlib import Path
 
 import pytest
+from kafka.admin import KafkaAdminClient, NewTopic
 
-from streams.live.topics import layout
+from streams.live.produce import record_size
+from streams.live.topics import check, layout
 from tests.live.broker import Kafka, NoBroker, without
-from tests.live.driver import ROOT, SAMPLE, Worker, assert_equal, replayed, send, settings_for, workers
+from tests.live.driver import (
+    ROOT,
+    SAMPLE,
+    Worker,
+    assert_equal,
+    limit,
+    records,
+    replayed,
+    send,
+    settings_for,
+    until,
+    workers,
+)
 
 pytestmark = pytest.mark.live
 CMVIGIL = str(Path(sys.executable).parent / "cmvigil")
@@ -39,6 +55,75 @@ def test_a_worker_refuses_a_wrong_layout_and_says_what_to_do(broker, prefix):
     assert wrong.returncode == 2
     assert f"{settings.partitions} partitions, 8 are set" in wrong.stderr
     assert len(wrong.stderr.splitlines()) == len(layout(settings))
+
+
+def test_topics_right_by_the_brokers_default_are_right_and_too_few_copies_are_named(broker, prefix):
+    settings = settings_for(broker, prefix)
+    wanted = next(one for one in layout(settings) if one.name.endswith("alert-log"))
+    admin = KafkaAdminClient(bootstrap_servers=broker)
+    admin.delete_topics([wanted.name])
+    # The broker's own cleanup.policy and retention.bytes are what is wanted.
+    given = {name: value for name, value in wanted.configs.items() if name not in ("cleanup.policy", "retention.bytes")}
+    until(lambda: wanted.name not in admin.list_topics())
+    admin.create_topics([NewTopic(wanted.name, wanted.partitions, 1, topic_configs=given)])
+    admin.close()
+    until(lambda: check(settings) == [])
+    few = cmvigil(
+        "topics",
+        "--check",
+        "--bootstrap",
+        broker,
+        "--prefix",
+        prefix,
+        env=os.environ | {"CMVIGIL_PARTITIONS": str(settings.partitions), "CMVIGIL_REPLICATION_FACTOR": "2"},
+    )
+    assert few.returncode == 2
+    said = few.stderr.splitlines()
+    assert len(said) == len(layout(settings))
+    assert all("replication 1, 2 is set; " in line for line in said)
+
+
+def test_a_message_that_its_topic_would_not_take_is_rejected_alone(broker, prefix, tmp_path):
+    settings = settings_for(broker, prefix, partitions=1)
+    lines = gzip.decompress(SAMPLE.read_bytes()).splitlines()
+    labs = [line for line in lines if json.loads(line)["type"] == "lab"][:50]
+    large = json.dumps(json.loads(labs[25]) | {"event_id": "large", "note": "x" * 1_100_000}).encode()
+    log, rejects = tmp_path / "log.ndjson", tmp_path / "rejects"
+    log.write_bytes(b"\n".join([*labs[:25], large, *labs[25:]]))
+    sent = cmvigil("produce", str(log), "--bootstrap", broker, "--prefix", prefix, "--rejects", str(rejects))
+    assert (sent.returncode, sent.stderr.count("\n")) == (0, 1), sent.stderr
+    assert "50 events" in sent.stderr
+    assert "1 rejected" in sent.stderr
+    assert sorted(one.value for one in records(settings, "lab-results") if one.key) == sorted(labs)
+    (one,) = map(json.loads, rejects.read_text().splitlines())
+    assert (one["line"], one["bytes"], one["sha256"]) == (26, len(large), hashlib.sha256(large).hexdigest())
+    assert one["reason"].startswith("too large: ")
+
+
+def test_what_is_just_small_enough_is_taken_and_batches_stay_below_a_small_limit(broker, prefix, tmp_path):
+    settings = settings_for(broker, prefix, partitions=1)
+    size = 4000
+    limit(settings, "lab-results", str(size))
+    lab = {"type": "lab", "event_id": "e", "patient_id": "p", "code": "2160-0", "value": 1, "unit": "mg/dL"}
+    lab |= {"collected_at": "2026-03-04T06:00:00Z", "recorded_at": "2026-03-04T07:00:00Z", "note": ""}
+    room = size - record_size(b"p", json.dumps(lab).encode())
+    # A byte more of the record's own length: see that it is exact.
+    fits, over = (json.dumps(lab | {"note": "x" * count}) for count in (room, room + 1))
+    small = [json.dumps(lab | {"event_id": f"e{i}"}) for i in range(200)]
+    log = tmp_path / "log.ndjson"
+    log.write_text("\n".join([*small, fits, over]))
+    sent = cmvigil("produce", str(log), "--bootstrap", broker, "--prefix", prefix)
+    assert sent.returncode == 0, sent.stderr
+    assert "201 events" in sent.stderr
+    assert "1 rejected" in sent.stderr
+    assert {one.value.decode() for one in records(settings, "lab-results") if one.key} == {*small, fits}
+
+
+def test_a_file_for_tls_that_is_missing_is_said_by_its_name():
+    given = {"CMVIGIL_SECURITY_PROTOCOL": "SSL", "CMVIGIL_SSL_CAFILE": "/none/ca.pem", "CMVIGIL_LIVE": ""}
+    for words in (["topics"], ["produce", str(SAMPLE)], ["worker"]):
+        answer = cmvigil(*words, "--bootstrap", "127.0.0.1:1", env=os.environ | given)
+        assert (answer.returncode, answer.stderr) == (2, "cmvigil: ssl_cafile: cannot be read\n")
 
 
 def test_no_broker_is_said_at_once():
@@ -156,7 +241,7 @@ def test_tls_and_scram(prefix, tmp_path):
             while running[0].metric("cmvigil_events_total") < 4409 and time.monotonic() < end:
                 time.sleep(0.5)
             assert running[0].metric("cmvigil_events_total") == 4409
-            assert running[0].metric("cmvigil_outbox_changes") == 0
+            until(lambda: running[0].metric("cmvigil_outbox_changes") == 0)
         assert "s3cret-word" not in running[0].log.read_text()
         (tmp_path / "password").write_text("wrong\n")
         refused = Worker(settings, tmp_path)

@@ -123,11 +123,11 @@ def test_an_action_on_no_alert_is_listed():
     assert not unapplied(run(acted("acknowledge")))
 
 
-@pytest.mark.parametrize("reason", ["will monitor daily", "Will monitor potassium"])
+@pytest.mark.parametrize("reason", ["will monitor daily", "Will monitor potassium. no repeat today"])
 def test_a_promise_to_monitor_is_held_to_its_word(reason):
     events = course(*START, days=12)
     promised = [*events, action(id_of(events), "override", D + H, reason=reason)]
     overdue = of(alerts(promised, 9 * D), "overdue-electrolytes")[0]
-    assert f'hypokalemia was overridden by pharmacist on 2026-01-02 01:00 UTC: "{reason}"' in overdue.detail
+    assert f'Hypokalemia was overridden by pharmacist on 2026-01-02 01:00 UTC: "{reason}"' in overdue.detail
     silent = [*events, action(id_of(events), "override", D + H, reason="known")]
     assert "overridden" not in of(alerts(silent, 9 * D), "overdue-electrolytes")[0].detail

@@ -229,7 +229,7 @@ def test_a_protein_that_rises_beside_creatinine_is_named_too():
     ]
     (change,) = [one for one in alerts(events) if one.code == "cidofovir-stop"]
     assert "creatinine" in change.title
-    assert "urine protein 400 mg/dL" in change.detail
+    assert "Urine protein 400 mg/dL" in change.detail
 
 
 def test_above_some_value_that_is_no_rise_changes_nothing():

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from monitor.events import Gate, Rejected, decoder, reason_of
-from tests.monitor.case import US, D, H, alerts, dose, lab, patient, plan, severity, when
+from tests.monitor.case import US, ZERO, D, H, alerts, dose, every, lab, patient, plan, severity, when
 
 
 def admit(event):
@@ -291,6 +291,31 @@ def test_a_repetition_changes_nothing():
 def test_of_two_equals_the_greater_text_holds_in_any_order():
     two = [lab("creatinine", value, 11 * D, event_id="L") for value in (1.1, 2.0)]
     assert severity([*BEFORE, *two], "aki") == severity([*BEFORE, *two[::-1]], "aki") == "critical"
+
+
+INDUCTION, MAINTENANCE = {"indication": "treatment"}, {"indication": "maintenance"}
+
+
+@pytest.mark.parametrize(
+    ("holds", "other"),
+    [
+        (INDUCTION, MAINTENANCE),
+        # Where a field is missing, the text goes on with one that comes later in the alphabet.
+        ({}, MAINTENANCE),
+        (MAINTENANCE, INDUCTION | {"ended_at": when(6 * D)}),
+        (INDUCTION, INDUCTION | {"status": "not-done"}),
+        (MAINTENANCE | {"dose": 900}, INDUCTION | {"dose": 1800}),
+    ],
+)
+def test_of_two_doses_of_one_recording_the_greater_text_holds_in_any_order(holds, other):
+    def verdict(*versions):
+        doses = (dose("foscarnet", 900, at, event_id=f"D{at}") for at in every(12 * H, ZERO, 5 * D))
+        events = [patient(), *(one | version for one in doses for version in versions)]
+        # Creatinine is asked for every 96 h in induction.
+        return severity(events, "overdue-renal", 4 * D)
+
+    assert verdict(holds) != verdict(other)
+    assert verdict(holds, other) == verdict(other, holds) == verdict(holds)
 
 
 def test_one_verdict_an_instant():

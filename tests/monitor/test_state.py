@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from monitor import state
 from monitor.advance import advance, next_due, receive
 from monitor.patient import Patient
 from monitor.state import VERSION, StateError, dump, load, peek
@@ -77,6 +78,40 @@ def test_a_newer_version_is_refused_untouched():
     data = bytes((VERSION + 1,)) + dump(treated())[1:]
     with pytest.raises(StateError, match=f"version {VERSION + 1}"):
         load(plan(), "p1", data)
+
+
+def test_an_older_version_is_read_through_every_version_between(monkeypatch):
+    p = treated()
+    data = dump(p)
+    monkeypatch.setattr(state, "VERSION", VERSION + 2)
+    with pytest.raises(StateError, match=f"version {VERSION}, this program reads version {VERSION + 2}"):
+        peek(data)
+    # Each version puts a letter before the body; the newest body is read without them.
+    monkeypatch.setitem(state.UPGRADES, VERSION, lambda body: b"a" + body)
+    monkeypatch.setitem(state.UPGRADES, VERSION + 1, lambda body: b"b" + body)
+    decode = state._decode
+    seen = []
+
+    def newest(body):
+        seen.append(bytes(body[:2]))
+        return decode(body[2:])
+
+    monkeypatch.setattr(state, "_decode", newest)
+    loaded = load(plan(), "p1", data)
+    assert seen == [b"ba"]
+    assert loaded.older
+    assert peek(data).older
+    assert loaded.patient.lab_facts.keys() == p.lab_facts.keys()
+    with pytest.raises(StateError, match=f"version {VERSION + 3}"):
+        peek(bytes((VERSION + 3,)) + data[1:])
+    with pytest.raises(StateError, match="version 0"):
+        peek(b"\x00" + data[1:])
+
+
+def test_a_state_of_this_version_is_not_older():
+    data = dump(treated())
+    assert not peek(data).older
+    assert not load(plan(), "p1", data).older
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", dump(Patient(plan(), "p1"))[:-3], dump(Patient(plan(), "p1")) + b"x"])

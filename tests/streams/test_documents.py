@@ -92,6 +92,47 @@ def test_many_documents_without_an_end_are_looked_for_a_few_times(monkeypatch):
     assert b"".join(one.data for one in pieces) == OPEN * 1000
 
 
+class Copied(bytes):
+    """Bytes that count how many of them are copied out of them, and out of what was."""
+
+    copied = 0
+
+    def __getitem__(self, key):
+        found = super().__getitem__(key)
+        if not isinstance(found, bytes):
+            return found
+        Copied.copied += len(found)
+        return Copied(found)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"{\n}\n" * 2000,
+        b'{"a":1}\n[\n{}\n]\n' * 800,
+        PRETTY * 100,
+        # On one line; and before a line that is itself an event, at an array's end.
+        b"{\n}" + b"{}" * 4000 + b"\nx\n",
+        b"{\n}" + b"{} " * 2000 + b'\n{"a":"' + b"x" * 2000 + b'"}\n]\n',
+    ],
+)
+def test_each_byte_is_copied_and_scanned_a_few_times_however_many_documents_a_block_holds(monkeypatch, data):
+    scanned = 0
+    scan = documents._scan
+
+    def counted(text, start, depth):
+        nonlocal scanned
+        found = scan(text, start, depth)
+        scanned += (found[1] if found[1] >= 0 else len(text)) - start
+        return found
+
+    monkeypatch.setattr(documents, "_scan", counted)
+    monkeypatch.setattr(Copied, "copied", 0)
+    assert len(list(split_documents(Block(Copied(data), 1), iter(())))) >= 100
+    assert scanned <= 2 * len(data)
+    assert Copied.copied <= 4 * len(data)
+
+
 @pytest.mark.parametrize(
     ("line", "found"),
     [

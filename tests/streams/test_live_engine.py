@@ -291,6 +291,25 @@ def test_a_state_of_a_newer_version_is_refused_untouched():
     assert world.states[b"p"] == b"\xff" * 60
 
 
+def test_states_of_an_older_version_are_written_anew_without_any_event(monkeypatch):
+    from monitor import state
+
+    world = World()
+    for event, line in log():
+        world.take(event, line)
+    world.mark(event["recorded_at"])
+    world.flush()
+    said = len(world.said)
+    monkeypatch.setattr(state, "VERSION", 2)
+    monkeypatch.setitem(state.UPGRADES, 1, lambda body: body)
+    world.start()
+    for _ in range(5):
+        world.engine.tick(0)
+        world.flush()
+    assert {data[0] for key, data in world.durable.items() if not key.startswith(CLOCK)} == {2}
+    assert len(world.said) == said
+
+
 def test_patients_asleep_are_woken_with_all_that_was_known():
     world = World()
     world.engine._cached = 1

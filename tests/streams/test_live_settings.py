@@ -1,3 +1,5 @@
+import subprocess
+
 import pytest
 
 from streams.live.settings import SettingsError, kafka_options, load_settings
@@ -29,6 +31,7 @@ def test_the_command_line_goes_over_the_environment_over_the_file_over_the_defau
         ('security_protocol = "SASL_PLAINTEXT"\nsasl_username = "u"\nsasl_password = "p"', "allow_plaintext_sasl"),
         ('http_host = "0.0.0.0"', "http_token_file"),
         ('http_host = "hospital.example"', "http_token_file"),
+        ('ssl_keyfile = "key.pem"', "ssl_keyfile: without ssl_certfile"),
         ("min_insync_replicas = 2", "min_insync_replicas"),
         ("session_timeout_seconds = 5.9", "session_timeout_seconds"),
         ('topic_prefix = "a b"', "topic_prefix"),
@@ -65,7 +68,6 @@ def test_secrets_come_from_files(tmp_path):
         security_protocol="SASL_SSL",
         sasl_username="u",
         sasl_password_file=secret,
-        ssl_cafile=tmp_path / "ca.pem",
         http_host="0.0.0.0",
         http_token_file=secret,
     )
@@ -74,9 +76,55 @@ def test_secrets_come_from_files(tmp_path):
     secret.write_text("fifteen-letters")
     with pytest.raises(SettingsError, match="fewer than 16"):
         found.http_token()
+    secret.write_text("\n")
+    with pytest.raises(SettingsError, match="sasl_password_file: empty"):
+        found.password()
     secret.unlink()
     with pytest.raises(SettingsError, match="sasl_password_file: cannot be read"):
         found.password()
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """A certificate and its key."""
+    folder = tmp_path_factory.mktemp("pair")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    command += ["-days", "2", "-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
+def test_files_for_tls_that_can_be_used_are_handed_on(pair):
+    certificate, key = pair
+    found = load_settings(
+        None, {}, security_protocol="SSL", ssl_cafile=certificate, ssl_certfile=certificate, ssl_keyfile=key
+    )
+    assert kafka_options(found)["ssl_cafile"] == str(certificate)
+    assert kafka_options(found)["ssl_keyfile"] == str(key)
+
+
+@pytest.mark.parametrize("name", ["ssl_cafile", "ssl_certfile", "ssl_keyfile"])
+def test_a_file_for_tls_that_is_missing_is_named(tmp_path, pair, name):
+    certificate, key = pair
+    given = {"ssl_cafile": certificate, "ssl_certfile": certificate, "ssl_keyfile": key}
+    for wrong in (tmp_path / "none", tmp_path):
+        with pytest.raises(SettingsError, match=f"^{name}: cannot be read$"):
+            kafka_options(load_settings(None, {}, security_protocol="SSL", **given | {name: wrong}))
+
+
+def test_a_file_for_tls_that_holds_something_else_is_named(tmp_path, pair):
+    certificate, key = pair
+    other = tmp_path / "other"
+    other.write_text("no certificate")
+    with pytest.raises(SettingsError, match="ssl_cafile: no certificates in PEM"):
+        kafka_options(load_settings(None, {}, security_protocol="SSL", ssl_cafile=other))
+    with pytest.raises(SettingsError, match="ssl_certfile, ssl_keyfile: no certificate"):
+        kafka_options(
+            load_settings(None, {}, security_protocol="SSL", ssl_certfile=certificate, ssl_keyfile=certificate)
+        )
+    # Where TLS is not asked for, nobody looks.
+    assert "ssl_cafile" not in kafka_options(load_settings(None, {}, ssl_cafile=other))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])

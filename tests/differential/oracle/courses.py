@@ -230,9 +230,10 @@ def going(case: Case, t: int) -> Therapy | None:
     return next((j for j in reversed(therapies(case, t)) if j.goes_on(t)), None)
 
 
-def containing(case: Case, t: int, first: int) -> Therapy | None:
-    """Return the therapy that a therapy once known by its first dose has become."""
-    return next((j for j in therapies(case, t) if j.first <= first <= j.last), None)
+def become(case: Case, t: int, once: Therapy) -> Therapy | None:
+    """Return what a therapy as it once stood has become; None where labels have since made all of it prophylaxis."""
+    courses = {(c.drug, c.first) for c in once.courses}
+    return next((j for j in reversed(therapies(case, t)) if courses & {(c.drug, c.first) for c in j.courses}), None)
 
 
 def treatment_current(case: Case, t: int) -> bool:

@@ -21,11 +21,21 @@ def holding(events: list[dict], until: int) -> list[dict]:
         recorded = instant(event["recorded_at"])
         if recorded > until:
             continue
-        rank = recorded, STATUS.get(event.get("status", "final"), 1), dumps(event, sort_keys=True)
+        rank = recorded, STATUS.get(event.get("status", "final"), 1), canonical(event)
         key = event["type"], event["event_id"]
         if key not in best or rank > best[key][0]:
             best[key] = rank, event
     return [event for _, event in best.values() if event.get("status") != "entered-in-error"]
+
+
+def canonical(event: dict) -> str:
+    """Return an event as canonical JSON: a whole number without a fraction, what is taken for granted left out."""
+    fields = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in event.items()}
+    if fields.get("status") in ("final", "completed"):
+        del fields["status"]
+    if fields.get("ended_at") == fields.get("started_at"):
+        fields.pop("ended_at", None)
+    return dumps(fields, sort_keys=True, separators=(",", ":"))
 
 
 def understand(events: list[dict], until: int) -> Case:
@@ -53,10 +63,8 @@ def read_patient(case: Case, events: list[dict]) -> None:
                 case.events.append(since)
         if e.get("dialysis") is not None:
             case.dialysis.append((recorded, e["dialysis"]))
-            case.events.append(recorded)
         if e.get("hiv") is not None:
             case.hiv.append((recorded, e["hiv"]))
-            case.events.append(recorded)
 
 
 # Results ---------------------------------------------------------------------------------------------------------
@@ -70,7 +78,6 @@ def read_labs(case: Case, labs: list[dict]) -> None:
         if analyte is None:
             continue
         at = instant(e["collected_at"])
-        case.events.append(at)
         if e.get("status") == "cancelled":
             continue
         if analyte == "cmv-dna":
@@ -109,6 +116,7 @@ def read_labs(case: Case, labs: list[dict]) -> None:
         found.sort(key=lambda r: r.at)
     case.series = split_series(loads)
     case.loads = sorted((x for s in case.series.values() for x in s), key=lambda x: x.at)
+    case.events += [r.at for found in case.results.values() for r in found] + [x.at for x in case.loads]
 
 
 def suspect_times(raw: list[tuple[int, str, Fraction | None, bool]]) -> set[int]:
@@ -181,12 +189,12 @@ def read_doses(case: Case, events: list[dict]) -> None:
         if drug not in tb.INN:
             continue
         at = instant(e["started_at"])
-        case.events.append(at)
         if e.get("status") == "not-done" or e.get("dose") == 0:
             continue
         route = tb.ROUTES.get(str(e.get("route") or "").strip().lower())
         if name in tb.OPHTHALMIC_PRODUCTS or not systemic(drug, route, e):
             continue
+        case.events.append(at)
         if drug in tb.FLUIDS:
             ml = tb.MILLILITERS.get(e.get("unit"))
             if ml is not None and route in ("iv", None):

@@ -1,7 +1,7 @@
 """Duration of therapy: stop criteria and step down; and the fold over all rules of the virus."""
 
 from . import tables as tb
-from .courses import Therapy, edges, going, quantifiable, running, treatment_current
+from .courses import Therapy, edges, going, quantifiable, treatment_current
 from .dosing import below
 from .episodes import Episode, Key, instants, string
 from .facts import Case, Load
@@ -35,7 +35,7 @@ def immune(case: Case, joined: Therapy, t: int) -> bool:
 
 def may_stop(case: Case, t: int, clearance: Clearance, *, is_open: bool) -> bool:
     joined = going(case, t)
-    if joined is None or clearance.first is None or not (is_open or treatment_current(case, t)):
+    if joined is None or clearance.therapy is None or not (is_open or treatment_current(case, t)):
         return False
     last = latest_loads(case, t)
     if not last or t - last[0].at > 8 * D:
@@ -48,13 +48,14 @@ def may_step_down(case: Case, t: int, *, is_open: bool) -> bool:
     joined = going(case, t)
     if joined is None:
         return False
-    doses = [dose for dose in joined.doses() if dose[1] in STEPPED]
-    if not doses or doses[-1][2] != "induction" or running(case, doses[-1][1], t) is None:
+    courses = [c for c in joined.courses if c.drug in STEPPED]
+    latest = [c for c in courses if c.last == max(other.last for other in courses)]
+    if all(c.over(t) for c in latest) or any(c.phase != "induction" for c in latest):
         return False
     last = latest_loads(case, t)
     if is_open:
         return not (last and any(x.kind == "number" for x in last))
-    days = {(at - joined.first) // D for at, _, phase in doses if phase == "induction"}
+    days = {(at - joined.first) // D for at, drug, phase in joined.doses() if drug in STEPPED and phase == "induction"}
     recent = bool(last) and t - last[0].at <= 8 * D and all(x.kind == "clear" for x in last)
     return recent and len(days) >= 21 and quantifiable(case, joined.first - 30 * D, t)
 
@@ -72,7 +73,7 @@ def episodes(case: Case) -> list[Episode]:
         state["stop"] = may_stop(case, t, clearance, is_open=state["stop"])
         state["step"] = not state["stop"] and may_step_down(case, t, is_open=state["step"])
         holds = {
-            ("viral-clearance", tb.INFO): clearance.first is not None,
+            ("viral-clearance", tb.INFO): clearance.therapy is not None,
             ("refractory-cmv", tb.CRITICAL): response.refractory,
             ("probable-refractory-cmv", tb.WARNING): response.probable,
             ("slow-viral-response", tb.INFO): response.slow,

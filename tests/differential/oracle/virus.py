@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from . import tables as tb
-from .courses import Therapy, containing, course, going, therapies, treatment_current
+from .courses import Therapy, become, course, going, therapies, treatment_current
 from .dosing import below
 from .facts import Case, Load, at_least_log, more_than_log
 
@@ -51,23 +51,22 @@ class Clearance:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.first: int | None = None  # first dose of the therapy that it was reached in, while open
+        self.therapy: Therapy | None = None  # that it was reached in, as it stood then, while open
         self.reached: list[int] = []  # when
 
     def judge(self, t: int, now: dict[Series, Load]) -> None:
         case = self.case
-        if self.first is not None:
-            therapy = containing(case, t, self.first)
-            broken = any(x.kind in ("number", "detected") for x in now.values())
-            if broken or therapy is None or t > therapy.last + 56 * D:
-                self.first = None
+        if self.therapy is not None:
+            therapy = become(case, t, self.therapy) or self.therapy
+            if any(x.kind in ("number", "detected") for x in now.values()) or t > therapy.last + 56 * D:
+                self.therapy = None
         joined = going(case, t)
         if joined is None or not treatment_current(case, t) or not self.all_clear(t):
             return
         for series, load in now.items():
-            if self.first is None and load.kind == "clear" and self.run_is_long(series, joined, t):
+            if self.therapy is None and load.kind == "clear" and self.run_is_long(series, joined, t):
                 self.reached.append(t)
-                self.first = joined.first
+                self.therapy = joined
 
     def all_clear(self, t: int) -> bool:
         for series in self.case.series:
@@ -97,8 +96,8 @@ class Response:
         self.clearance = clearance
         self.refractory: dict[Series, Load] = {}  # with the peak
         self.probable: dict[Series, Load] = {}
-        self.slow: dict[Series, tuple[int, Load]] = {}  # with the first dose of the therapy and the peak
-        self.rebound: dict[Series, int] = {}
+        self.slow: dict[Series, tuple[Therapy, Load]] = {}  # with the therapy as it stood then, and the peak
+        self.rebound: dict[Series, Therapy] = {}
 
     def judge(self, t: int, now: dict[Series, Load]) -> None:
         case = self.case
@@ -106,10 +105,10 @@ class Response:
         if last is not None and t > last + 56 * D:
             self.refractory.clear()
             self.probable.clear()
-        begun = [(self.slow, series, first) for series, (first, _) in self.slow.items()]
-        begun += [(self.rebound, series, first) for series, first in self.rebound.items()]
-        for kept, series, first in begun:
-            therapy = containing(case, t, first)
+        begun = [(self.slow, series, once) for series, (once, _) in self.slow.items()]
+        begun += [(self.rebound, series, once) for series, once in self.rebound.items()]
+        for kept, series, once in begun:
+            therapy = become(case, t, once)
             if therapy is None or not therapy.goes_on(t):
                 del kept[series]
         joined = going(case, t)
@@ -137,7 +136,7 @@ class Response:
 
     def judge_load(self, series: Series, load: Load, joined: Therapy, t: int) -> None:
         if self.has_rebounded(series, load, joined, t):
-            self.rebound[series] = joined.first
+            self.rebound[series] = joined
         top = peak(self.case, series, joined, t)
         days = joined.days()
         if top is None or len(days) < 14:
@@ -151,7 +150,7 @@ class Response:
         elif risen or (load.value >= top.value and enough):
             self.probable[series] = top
         elif load.iu_at_least(1000):
-            self.slow[series] = joined.first, top
+            self.slow[series] = joined, top
 
     def has_rebounded(self, series: Series, load: Load, joined: Therapy, t: int) -> bool:
         known = upto(self.case, series, t)

@@ -123,6 +123,12 @@ def test_severity_by_the_sum(size, expected):
     assert above("foscarnet", [size] * 4, 12 * H, 2.0) == expected
 
 
+@pytest.mark.parametrize(("last", "expected"), [(8600, "critical"), (8599.9, "warning")])
+def test_twice_the_sum_exactly_where_no_weight_divides_the_doses(last, expected):
+    # Each dose is 118.57... mg/kg of 70 kg or so; three are 360 mg/kg, twice what the label permits.
+    assert above("foscarnet", [8300, 8300, last], 10 * H, 2.0, unit="mg") == expected
+
+
 def test_one_dose_too_large_alone_is_a_warning():
     assert above("foscarnet", [400], 12 * H, 2.0) == "warning"
 
@@ -133,6 +139,15 @@ def test_until_a_second_dose_the_larger_of_both_phases_holds():
     # Of one dose the window permits two of 90.
     assert above("foscarnet", [198], 24 * H, 2.0) is None
     assert above("foscarnet", [198.1], 24 * H, 2.0) == "warning"
+
+
+def test_below_the_last_band_of_tablets_the_other_ways_are_named():
+    def advice(crcl):
+        said = alerts(course("valganciclovir", [450] * 4, 12 * H, crcl, unit="mg"))
+        return next(one.recommendation for one in said if one.code == "dose-above-renal-band")
+
+    assert "ganciclovir intravenously" in advice(8)
+    assert "intravenously" not in advice(28)
 
 
 @pytest.mark.parametrize(("gap", "expected"), [(20 * H, "warning"), (20 * H + US, None)])
@@ -289,6 +304,12 @@ def test_not_without_a_load_and_not_in_prophylaxis():
 def test_foscarnet_induction_is_held_to_120_a_day(size, expected):
     # 80 % of 360 mg/kg in 72 h, seven doses.
     assert below("foscarnet", [size] * 7, 12 * H, 2.0) == expected
+
+
+@pytest.mark.parametrize(("size", "expected"), [(2880, None), (2879.9, "warning")])
+def test_80_percent_exactly_where_no_weight_divides_the_doses(size, expected):
+    # 2880 mg are 41.142857... mg/kg of 70 kg; seven of them are 288 mg/kg, 80 % of 360.
+    assert below("foscarnet", [size] * 7, 12 * H, 2.0, unit="mg") == expected
 
 
 @pytest.mark.parametrize(("crcl", "expected"), [(76.9, None), (77.1, "warning")])

@@ -111,6 +111,8 @@ def test_low_baseline_neutrophils_shorten_the_gap_on_ganciclovir(anc, gap):
     ]
     assert severity(events, "overdue-blood-count", gap - US) is None
     assert severity(events, "overdue-blood-count", gap) == "warning"
+    (change,) = [one for one in alerts(events, gap) if one.code == "overdue-blood-count"]
+    assert ("as the course began with neutrophils" in change.detail) == (anc < 1)
 
 
 def test_after_14_days_of_ganciclovir_counts_every_8_days():
@@ -211,6 +213,19 @@ def test_viral_load_for_8_weeks_after_therapy_of_a_transplant_patient():
     assert severity([patient(), *treated, *loads], "overdue-viral-load", due) is None
 
 
+def test_after_therapy_waits_for_the_clock_where_a_dose_of_prophylaxis_runs_ahead_of_it():
+    treated = course("ganciclovir", 350, 24 * H, 20, indication="treatment")
+    ahead = dose("ganciclovir", 350, 20 * D + H, indication="prophylaxis", recorded_at=20 * D + H / 2)
+    who = patient(transplant="solid-organ", transplant_at="2025-12-01T00:00:00Z")
+    events = [who, *treated, lab("cmv", 5000, -D), lab("cmv", 2000, 7 * D), ahead]
+    assert ("info", None) not in [(one.severity, one.drug) for one in overdue_loads(events, 20 * D + H - US)]
+    assert ("info", None) in [(one.severity, one.drug) for one in overdue_loads(events, 20 * D + H)]
+
+
+def overdue_loads(events, until):
+    return [one for one in alerts(events, until) if one.code == "overdue-viral-load" and one.status == "raised"]
+
+
 # Surveillance --------------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +260,17 @@ def test_surveillance_ends_with_a_test_or_a_course_and_needs_a_seropositive_pair
     other = [grafted("hct-autologous"), *surveilled()[1:]]
     assert severity(other, code, 26 * D) is None
     assert severity([one for one in surveilled() if one.get("code") != "72493-0"], code, 26 * D) is None
+
+
+def test_surveillance_waits_for_a_sign_of_the_patient_of_the_last_14_days():
+    code = "overdue-surveillance"
+    # The course of cidofovir is over 21 d after its dose; what was cancelled or not given since is no sign.
+    none = [lab("potassium", 4.0, 20 * D, status="cancelled"), dose("foscarnet", 6300, 20 * D, status="not-done")]
+    events = [grafted(), lab("cmv", "not-detected", ZERO), dose("cidofovir", 350, D), *none]
+    assert severity(events, code, 23 * D) is None
+    assert severity([*events, lab("potassium", 4.0, 8 * D)], code, 22 * D + US) is None
+    assert severity([*events, lab("potassium", 4.0, 8 * D + US)], code, 22 * D + US) == "warning"
+    assert severity([*events, lab("potassium", 4.0, 23 * D)], code, 23 * D) == "warning"
 
 
 # Levels --------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.monitor.case import US, ZERO, D, H, alerts, dose, every, lab, patient, said, severity
+from tests.monitor.case import MINUTE, US, ZERO, D, H, alerts, dose, every, lab, patient, said, severity
 
 REFRACTORY, PROBABLE, SLOW = "refractory-cmv", "probable-refractory-cmv", "slow-viral-response"
 REBOUND, CLEAR, STOP, STEP = "viral-rebound", "viral-clearance", "stop-criteria-met", "step-down-due"
@@ -322,6 +322,14 @@ def test_preemptive_ends_with_treatment_a_clear_load_or_14_days():
     assert severity([*events, less(35, 22)], PREEMPTIVE, 23 * D) is None
     begun = dose("valganciclovir", 900, 22 * D, indication="preemptive")
     assert severity([*events, begun], PREEMPTIVE, 22 * D) is None
+
+
+def test_preemptive_is_not_ended_before_its_time_by_a_load_that_runs_ahead_of_the_clock():
+    # Collected 2 minutes past the 14 d, by a clock that runs ahead, and known half an hour before.
+    ahead = lab("cmv", 100, 34 * D + 2 * MINUTE, recorded_at=34 * D - 30 * MINUTE)
+    events = [grafted("hct-allogeneic"), load(2000, 20), ahead]
+    assert severity(events, PREEMPTIVE, 34 * D) == "warning"
+    assert severity(events, PREEMPTIVE, 34 * D + US) is None
 
 
 def after(loads):

@@ -1,0 +1,76 @@
+"""`cmvigil forget`: deletes one patient, says what is left, and leaves a record of who asked that names nobody."""
+
+import sys
+
+from streams.commands.common import FAILED, OK, Unusable, refuse
+from streams.live.canaries import is_canary
+from streams.live.forgetting import Audit, Found, ask, bury, look, note, now, subject_of, taken
+from streams.live.settings import Settings, SettingsError
+from streams.live.topics import TopicsError, check
+
+
+def run_forget(
+    settings: Settings, patient: str, *, by: str | None, reason: str | None, dry_run: bool, wait: float
+) -> int:
+    """Status 1 where no worker has taken it in time: it will be, once one runs; then run this again."""
+    try:
+        patient_id = sys.stdin.read().strip() if patient == "-" else patient
+        key = settings.audit_key()
+        _refuse(patient_id, by, reason, key, dry_run=dry_run)
+        missing = [one for one in check(settings) if "missing" in one]
+        if missing:
+            raise Unusable("\n".join(missing))  # noqa: TRY301 - refused like other arguments
+        before = look(settings, patient_id)
+        _say(before, "would be" if dry_run else "to be")
+        if dry_run:
+            return OK
+        assert key is not None
+        assert by is not None
+        audit = Audit(now(), "forget", "asked", subject_of(patient_id, key), by, reason)
+        note(settings, audit)
+        done = taken(settings, ask(settings, patient_id), wait)
+        after = look(settings, patient_id)
+        if done and after.alerts:
+            bury(settings, after.alerts)
+            after.alerts = look(settings, patient_id).alerts
+        audit.at, audit.stage = now(), "done" if done and not after.state and not after.alerts else "incomplete"
+        audit.state_deleted, audit.alerts_deleted = not after.state, len(before.alerts) - len(after.alerts)
+        audit.left = after.left
+        note(settings, audit)
+    except (Unusable, SettingsError, TopicsError) as error:
+        return refuse(error)
+    return _end(audit, after, taken_up=done)
+
+
+def _refuse(patient_id: str, by: str | None, reason: str | None, key: str | None, *, dry_run: bool) -> None:
+    if not patient_id:
+        raise Unusable("PATIENT: missing")
+    if is_canary(patient_id):
+        raise Unusable("PATIENT: a canary is nobody, and forgets itself")
+    if dry_run:
+        return
+    if not by:
+        raise Unusable("--by: who asks for it is needed")
+    if key is None:
+        raise Unusable("audit_key_file: needed, so that the audit record names nobody")
+    if patient_id in by or (reason is not None and patient_id in reason):
+        raise Unusable("--by, --reason: must not hold the patient's id")
+
+
+def _say(found: Found, will: str) -> None:
+    print(f"state: {f'{will} deleted' if found.state else 'none'}")
+    print(f"alerts: {len(found.alerts)} {will} deleted" if found.alerts else "alerts: none")
+    for one in found.left:
+        until = "for ever: its retention is without end" if one.until is None else f"until {one.until} or later"
+        print(f"{one.topic}: {one.records} records stay {until}")
+
+
+def _end(audit: Audit, after: Found, *, taken_up: bool) -> int:
+    if audit.stage == "done":
+        print(f"forgotten: {audit.alerts_deleted} alerts and the state deleted; audited as {audit.subject}")
+        return OK
+    if not taken_up:
+        print("cmvigil: no worker has taken it yet; one will when it runs. Then run this again.", file=sys.stderr)
+    else:
+        print("cmvigil: more of the patient has come meanwhile; stop its feed and run this again", file=sys.stderr)
+    return FAILED

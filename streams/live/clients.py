@@ -1,0 +1,132 @@
+"""Kafka's clients for commands that look at topics or write a few records: opened, used, closed, errors named."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    KafkaError,
+    NotCoordinatorError,
+)
+from kafka.partitioner import murmur2
+
+from streams.live.settings import Settings, SettingsError, kafka_options
+from streams.live.topics import TopicsError
+
+T = TypeVar("T")
+
+
+class Record(NamedTuple):
+    """What is to be written; without a partition the key decides it, as for all producers."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int | None = None
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Where Kafka's own partitioner, which every producer must use, puts a key."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+@contextmanager
+def open_consumer(settings: Settings, **options: Any) -> Iterator[Any]:
+    """A consumer that is in no group. Raises TopicsError where the broker cannot be reached or fails."""
+    with _named():
+        consumer = KafkaConsumer(
+            **kafka_options(settings), client_id="cmvigil-look", enable_auto_commit=False, **options
+        )
+    try:
+        with _named(opening=False):
+            yield consumer
+    finally:
+        consumer.close()
+
+
+@contextmanager
+def open_admin(settings: Settings) -> Iterator[Any]:
+    """Kafka's own administration. Raises TopicsError where the broker cannot be reached or refuses."""
+    with _named():
+        admin = KafkaAdminClient(**kafka_options(settings), client_id="cmvigil-admin", request_timeout_ms=20_000)
+    try:
+        with _named(opening=False):
+            yield admin
+    finally:
+        admin.close()
+
+
+def write(settings: Settings, records: Iterable[Record]) -> int:
+    """Writes records and waits until the broker has them all; returns how many. Raises TopicsError where it has not."""
+    with _named():
+        producer: Any = KafkaProducer(
+            **kafka_options(settings),
+            client_id="cmvigil-write",
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=20,
+            max_request_size=8 * 1024 * 1024,
+            delivery_timeout_ms=120_000,
+        )
+    failed: list[str] = []
+    count = 0
+    try:
+        with _named(opening=False):
+            for one in records:
+                sent = producer.send(one.topic, key=one.key, value=one.value, partition=one.partition)
+                sent.add_errback(lambda error: failed.append(type(error).__name__))
+                count += 1
+            producer.flush()
+    finally:
+        producer.close()
+    if failed:
+        raise TopicsError(f"broker: {len(failed)} records were not taken ({failed[0]})")
+    return count
+
+
+def read(consumer: Any, topic: str, partitions: Iterable[int] | None = None) -> Iterator[Any]:
+    """Every record of a topic, or of some of its partitions, from its start to where it ends now.
+
+    Raises TopicsError where there is no such topic.
+    """
+    there = consumer.partitions_for_topic(topic)
+    if not there:
+        raise TopicsError(f"topic {topic}: missing; run `cmvigil topics`")
+    tps = [TopicPartition(topic, number) for number in sorted(there if partitions is None else partitions)]
+    consumer.assign(tps)
+    consumer.seek_to_beginning(*tps)
+    ends = consumer.end_offsets(tps)
+    while any(consumer.position(tp) < ends[tp] for tp in tps):
+        for batch in consumer.poll(300).values():
+            yield from batch
+
+
+@contextmanager
+def _named(*, opening: bool = True) -> Iterator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        raise TopicsError(str(error)) from None
+    except KafkaError as error:
+        raise TopicsError(f"broker: {type(error).__name__}") from None
+    except (OSError, ValueError) as error:
+        if not opening:
+            raise
+        raise TopicsError(f"broker: {type(error).__name__}") from None
+
+
+def patiently(call: Callable[[], T], seconds: float = 30.0) -> T:
+    """What a call gives, tried anew while a broker that has just started has no coordinator for groups yet."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return call()
+        except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError):
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.5)

@@ -1,0 +1,171 @@
+"""Forgets a patient across topics and stores, and says truly what is left and until when.
+
+What asks a worker to forget stands on every input topic, behind all that the patient has there: so each topic's own
+message takes away what that topic brought, in whatever order they are read, and when all are read anew. A worker takes
+the patient's alerts out of `alerts`, then deletes the state. What Kafka cannot delete by key is counted.
+"""
+
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from kafka import TopicPartition
+
+from monitor.times import SECOND, iso
+from streams.live.clients import Record, open_admin, open_consumer, partition_of, patiently, read, write
+from streams.live.messages import DeadLetter, Forget
+from streams.live.settings import Settings
+from streams.live.topics import INPUTS, STATE, retention
+
+AUDIT: Final = "audit-log"
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Left(msgspec.Struct):
+    """Records of a patient that only retention takes away: how many, and not before when (None: never)."""
+
+    topic: str
+    records: int
+    until: str | None
+
+
+class Found(msgspec.Struct):
+    """What the topics hold of a patient."""
+
+    state: bool
+    alerts: list[str]
+    left: list[Left]
+
+
+class Audit(msgspec.Struct, omit_defaults=True):
+    """Who had a patient forgotten, when, and what came of it. `subject` is a keyed hash of the patient's id."""
+
+    at: str
+    what: str
+    stage: str
+    subject: str
+    by: str
+    reason: str | None = None
+    state_deleted: bool | None = None
+    alerts_deleted: int | None = None
+    left: list[Left] | None = None
+
+
+class _Whose(msgspec.Struct):
+    patient_id: str
+
+
+_letter: Final = msgspec.json.Decoder(DeadLetter)
+_whose: Final = msgspec.json.Decoder(_Whose)
+
+
+def subject_of(patient_id: str, key: str) -> str:
+    """A keyed hash: whoever has the key can tell whether a patient was forgotten, and nobody can tell who was."""
+    return "hmac-sha256:" + hmac.new(key.encode(), patient_id.encode(), hashlib.sha256).hexdigest()
+
+
+def look(settings: Settings, patient_id: str) -> Found:
+    """Reads the topics for a patient: of those keyed by patient, the partition that is theirs. Raises TopicsError."""
+    key = patient_id.encode()
+    own = [partition_of(key, settings.partitions)]
+    kept = retention(settings)
+    with open_consumer(settings) as consumer:
+        state = None
+        for one in read(consumer, settings.topic(STATE), own):
+            state = one.value if one.key == key else state
+        alerts: dict[str, None] = {}
+        for one in read(consumer, settings.topic("alerts")):
+            if one.value is not None and _is_of(one.value, patient_id):
+                alerts[one.key.decode()] = None
+            else:
+                alerts.pop((one.key or b"").decode(), None)
+        mentions = _mention(patient_id)
+        left = []
+        for name in (*INPUTS, "alert-log", "dead-letters"):
+            keyed = name != "dead-letters"
+            times = [
+                one.timestamp
+                for one in read(consumer, settings.topic(name), own if keyed else None)
+                if (one.key == key and not _asks(one.value) if keyed else mentions(one.value))
+            ]
+            if times:
+                left.append(Left(name, len(times), _until(max(times), kept.get(name, -1))))
+    return Found(state is not None, sorted(alerts), left)
+
+
+def _is_of(value: bytes, patient_id: str) -> bool:
+    try:
+        return _whose.decode(value).patient_id == patient_id
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return False
+
+
+def _asks(value: bytes | None) -> bool:
+    return value is not None and value.startswith(b'{"type":"forget"')
+
+
+def _mention(patient_id: str) -> Callable[[bytes | None], bool]:
+    """Of a patient is a dead letter that holds the id as a text or at the end of a reference, or bytes that hold it."""
+    whole = re.compile(b'["/:]' + re.escape(_encode(patient_id)[1:]))
+    plain = patient_id.encode()
+
+    def mentions(value: bytes | None) -> bool:
+        try:
+            letter = _letter.decode(value or b"")
+        except msgspec.MsgspecError:
+            return False
+        if letter.input is not None:
+            return whole.search(letter.input.encode()) is not None
+        return plain in (letter.input_base64 or b"")
+
+    return mentions
+
+
+def _until(newest_ms: int, retention_ms: int) -> str | None:
+    return None if retention_ms < 0 else iso((newest_ms + retention_ms) * 1000)
+
+
+def ask(settings: Settings, patient_id: str) -> dict[Any, int]:
+    """Sends what asks to forget to every input topic; returns how far each is to be read. Raises TopicsError."""
+    key = patient_id.encode()
+    own = partition_of(key, settings.partitions)
+    value = _encode(Forget(patient_id, iso(time.time_ns() // 1000)))
+    write(settings, [Record(settings.topic(name), key, value, own) for name in INPUTS])
+    with open_consumer(settings) as consumer:
+        ends: dict[Any, int] = consumer.end_offsets([TopicPartition(settings.topic(name), own) for name in INPUTS])
+        return ends
+
+
+def taken(settings: Settings, ends: dict[Any, int], wait: float) -> bool:
+    """Whether within so many seconds all up to some offsets is read and durable. Raises TopicsError."""
+    group = settings.topic("cmvigil")
+    until = time.monotonic() + wait
+    with open_admin(settings) as admin:
+        while True:
+            found = patiently(lambda: admin.list_group_offsets({group: list(ends)}))[group]
+            committed = {tp: one.offset for tp, one in found.items()}
+            if all(committed.get(tp, -1) >= end for tp, end in ends.items()):
+                return True
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.5)
+
+
+def bury(settings: Settings, alerts: list[str]) -> None:
+    """Takes alerts out of the compacted topic of which no worker knew any more. Raises TopicsError."""
+    if alerts:
+        write(settings, [Record(settings.topic("alerts"), one.encode(), None) for one in alerts])
+
+
+def note(settings: Settings, audit: Audit) -> None:
+    """Writes an audit record. Raises TopicsError."""
+    write(settings, [Record(settings.topic(AUDIT), audit.subject.encode(), _encode(audit))])
+
+
+def now() -> str:
+    """The time of day, to the second."""
+    return iso(int(time.time()) * SECOND)

@@ -1,0 +1,47 @@
+"""What a pharmacist reads: units as a laboratory prints them, sentences that begin as sentences do."""
+
+import pytest
+
+from monitor.wording import sentences, transplant_text, unit_text
+from tests.monitor.case import D, alerts, dose, every, lab, patient
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("creatinine 2 mg/dL. trimethoprim was given", "Creatinine 2 mg/dL. Trimethoprim was given"),
+        (
+            'hypokalemia was overridden: "will monitor. as ever". due',
+            'Hypokalemia was overridden: "will monitor. as ever". Due',
+        ),
+        ("0.3 mg/dL above", "0.3 mg/dL above"),
+        ("", ""),
+    ],
+)
+def test_sentences_begin_with_a_capital_and_quotes_stay_as_they_are(text, printed):
+    assert sentences(text) == printed
+
+
+@pytest.mark.parametrize(
+    ("unit", "printed"),
+    [("[IU]/mL", "IU/mL"), ("{Log_IU}/mL", "log10 IU/mL"), ("umol/L", "µmol/L"), ("mg/dL", "mg/dL")],
+)
+def test_units_are_printed_as_laboratories_do(unit, printed):
+    assert unit_text(unit) == printed
+
+
+def test_kinds_of_transplant_in_words():
+    assert transplant_text("hct-allogeneic") == "allogeneic HCT"
+    assert transplant_text("none") == "none"
+
+
+def test_no_code_of_a_unit_reaches_a_reader():
+    valganciclovir = [dose("valganciclovir", 900, at, indication="treatment") for at in every(D, D, 9 * D)]
+    loads = [lab("cmv", 5_000, D), lab("cmv", 4.0, 2 * D, "{Log_IU}/mL")]
+    labs = [lab("anc", 0.4, 5 * D), lab("platelets", 20, 5 * D, "10*9/L"), lab("creatinine", 90, D, "umol/L")]
+    events = [patient(), lab("weight", 154, D, "[lb_av]"), *valganciclovir, *loads, *labs]
+    said = alerts(events, 20 * D)
+    assert {"neutropenia", "thrombocytopenia", "overdue-viral-load"} <= {one.code for one in said}
+    for one in said:
+        text = f"{one.title} {one.detail} {' '.join(fact.text for fact in one.evidence)}"
+        assert not set("[]{}*") & set(text)

@@ -1,0 +1,78 @@
+"""The canary's course: what is sent, what must come of it, and on which partition."""
+
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+from kafka.partitioner import DefaultPartitioner
+
+from monitor.advance import advance, receive
+from monitor.events import Gate
+from monitor.patient import Patient
+from monitor.times import HOUR, parse_time
+from streams.knowledge_files import read_plan
+from streams.live.canaries import PREFIX, is_canary
+from streams.live.canary import CanaryError, CanaryMeters, canaries, course_of, withdrawn
+from streams.live.messages import Forget, asked_to_forget
+
+PLAN = read_plan([])
+NOW = parse_time("2026-03-04T12:00:00Z")
+
+
+def test_whoever_has_the_prefix_is_a_canary_and_nobody_else():
+    assert is_canary(PREFIX + "7")
+    assert is_canary((PREFIX + "7").encode())
+    for patient in ("p1", "cmvigil", f"x{PREFIX}1", PREFIX.upper() + "1", ""):
+        assert not is_canary(patient)
+        assert not is_canary(patient.encode())
+
+
+@pytest.mark.parametrize("partitions", [1, 4, 8, 50])
+def test_there_is_one_canary_for_each_partition_where_producers_put_it(partitions):
+    names = canaries(partitions)
+    every = list(range(partitions))
+    cluster = SimpleNamespace(
+        topics=lambda: {"t"}, partitions_for_topic=lambda _: set(every), available_partitions_for_topic=lambda _: every
+    )
+    found = [DefaultPartitioner().partition("t", None, name.encode(), None, None, cluster) for name in names]
+    assert found == every
+    assert all(map(is_canary, names))
+
+
+def test_each_hour_has_alerts_of_its_own():
+    first, second = course_of(PLAN, PREFIX, NOW), course_of(PLAN, PREFIX, NOW + HOUR)
+    assert any(one.startswith("hypokalemia/foscarnet/") for one in first.alerts)
+    assert not first.alerts & second.alerts
+
+
+def test_a_withdrawn_course_leaves_no_alert_open():
+    course = course_of(PLAN, PREFIX, NOW)
+    gate = Gate(PLAN)
+    p = Patient(PLAN, PREFIX)
+    receive(p, map(gate.admit, course.events))
+    said = advance(p, NOW)
+    receive(p, map(gate.admit, withdrawn(course.events, NOW + 1)))
+    said += advance(p, NOW + HOUR)
+    assert {one.alert.alert_id: one.alert.state for one in said} == dict.fromkeys(course.alerts, "retracted")
+
+
+def test_under_knowledge_that_makes_it_raise_nothing_it_refuses_to_prove_anything():
+    plan = read_plan([])
+    plan.rules.clear()
+    plan.needing.clear()
+    with pytest.raises(CanaryError, match="raises nothing"):
+        course_of(plan, PREFIX, NOW)
+
+
+def test_its_metrics_begin_with_every_partition_never_seen():
+    page = CanaryMeters(2, 3600).page().decode()
+    assert 'cmvigil_canary_last_success_timestamp_seconds{partition="1"} 0.0' in page
+    assert "cmvigil_canary_interval_seconds 3600.0" in page
+    assert PREFIX not in page
+
+
+def test_what_asks_to_forget_is_read_as_that_and_nothing_else_is():
+    asked = Forget("p", "2026-03-04T12:00:00Z")
+    assert asked_to_forget(msgspec.json.encode(asked)) == asked
+    for other in (b'{"type":"lab","patient_id":"forget"}', b'{"type":"forget"}', b"\xff", b'["forget"]'):
+        assert asked_to_forget(other) is None
