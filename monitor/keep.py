@@ -45,7 +45,7 @@ def prune(p: Patient) -> None:
         p.packing.labs.clear()
         p.packing.doses.clear()
     p.baselines.clear()
-    p.readings = None
+    p.cleared = p.readings = None
 
 
 def frozen(p: Patient, episode: Episode) -> bool:

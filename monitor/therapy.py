@@ -125,7 +125,8 @@ def _extend(p: Patient) -> None:
             known = _without(p, known, course, t)
             p.therapies.append(known)
             continue
-        _add(p, known, t, course)
+        then = known if known.since < t else p.therapies[bisect_left(p.therapies, t, key=_since) - 1]
+        _add(p, known, then, t, course)
         p.treated.append(t)
 
 
@@ -150,21 +151,21 @@ def _without(p: Patient, known: Therapies, course: Course, t: Time) -> Therapies
     anew = Therapies(t, known.t[:first], known.x[:first])
     for at, is_treatment, other in _doses_from(p, course[1], t):
         if is_treatment and _is_treatment(p, other, t):
-            _add(p, anew, at, other)
+            _add(p, anew, known, at, other)
     return anew
 
 
-def _add(p: Patient, known: Therapies, t: Time, course: Course) -> None:
-    known.x.append(_joined(p, known, t, course))
+def _add(p: Patient, known: Therapies, then: Therapies, t: Time, course: Course) -> None:
+    known.x.append(_joined(p, known, then, t, course))
     known.t.append(t)
 
 
-def _joined(p: Patient, known: Therapies, t: Time, course: Course) -> TherapyState:
-    """The joined therapy with one more dose, of a course that may be new to it."""
+def _joined(p: Patient, known: Therapies, then: Therapies, t: Time, course: Course) -> TherapyState:
+    """The joined therapy with one more dose, of a course that may be new to it. `then`: as those before were read."""
     before = known.x[-1] if known.x else None
     if before is not None and course in before.courses:
         period = (t - before.start) // DAY
-        unbroken = before.unbroken if t - 1 <= _until(p, before.courses, t - 1) else t
+        unbroken = _unbroken(p, then, before.courses, course, t)
         days = before.days + (period > before.period)
         return TherapyState(before.start, days, period, t, before.courses, unbroken)
     elder = next((one for one in reversed(known.x) if course in one.courses), None)
@@ -172,19 +173,26 @@ def _joined(p: Patient, known: Therapies, t: Time, course: Course) -> TherapySta
     # that a later label says was treatment may have begun before the last of them did.
     since = elder.start if elder is not None else course[1] - p.plan.joined_within
     joined = known.x[bisect_left(known.t, since) :]
-    courses = frozenset((course,)).union(*(one.courses for one in joined))
+    others: frozenset[Course] = frozenset().union(*(one.courses for one in joined))
+    courses = others | {course}
     start = min(first for _, first in courses)
     periods = {(time - start) // DAY for one in courses for time in _doses(p, one, t)}
-    return TherapyState(start, len(periods), max(periods), t, courses, _unbroken(p, joined, t))
+    return TherapyState(start, len(periods), max(periods), t, courses, _unbroken(p, then, others, course, t))
 
 
-def _unbroken(p: Patient, joined: list[TherapyState], t: Time) -> Time:
-    """Since when one of some therapies that become one has gone on; `t` if none did."""
-    since = t
-    courses: frozenset[Course] = frozenset()
-    for one in reversed(joined):
-        if not one.courses <= courses:
-            courses |= one.courses
+def _unbroken(p: Patient, then: Therapies, courses: frozenset[Course], course: Course, t: Time) -> Time:
+    """Since when one of some therapies that have become one has gone on, as that was known before `t`; `t` if none did.
+
+    A course that a label at `t` takes back had carried a therapy on until then.
+    """
+    since, left, i = t, courses, bisect_right(then.t, t)
+    while left and i:
+        i -= 1
+        one = then.x[i]
+        if one.last == t and course in one.courses:
+            return one.unbroken
+        if not left.isdisjoint(one.courses):
+            left -= one.courses
             if t - 1 <= _until(p, one.courses, t - 1):
                 since = min(since, one.unbroken)
     return since

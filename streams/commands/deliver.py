@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 
 from streams.commands.common import OK, UNUSABLE, refuse
-from streams.live.settings import SettingsError
+from streams.live.settings import SettingsError, kafka_options
 from streams.live.topics import TopicLayout, TopicsError, check, create
 from streams.sinks.run import run_deliver
 from streams.sinks.settings import DeliverySettings, FhirTopicSink
@@ -23,6 +23,7 @@ def run(settings: DeliverySettings) -> int:
     """Checks the topics of its own, then delivers until it is told to stop."""
     try:
         settings.http_token()
+        kafka_options(settings)
         wanted = [topic_layout(settings, sink) for sink in settings.sinks if isinstance(sink, FhirTopicSink)]
         wrong = _wrong_topics(settings, wanted) if wanted else []
         if wrong:

@@ -1,8 +1,9 @@
 """The canary: one made-up patient a partition, sent each hour through the topics to prove that its alerts come.
 
 Each round is a course of its own: a dose and a result that must raise alerts at once (which ones, the clinical core
-says beforehand, under the site's knowledge); then both withdrawn, which must close them; then the patient is forgotten,
-so that nothing of it adds up. A round has succeeded on a partition when its alerts were seen to open and to close.
+says beforehand, under the site's knowledge), and a result of a little later, which only the worker's timers bring in.
+Then all are withdrawn, which must close the alerts; then the patient is forgotten, so that nothing of it adds up. A
+round has succeeded on a partition when its alerts were seen to open and to close.
 """
 
 import time
@@ -18,7 +19,7 @@ from monitor.advance import advance, receive
 from monitor.events import AdministrationEvent, Event, Gate, LabEvent
 from monitor.patient import Patient
 from monitor.plan import Plan
-from monitor.times import HOUR, MINUTE, Time, iso
+from monitor.times import HOUR, MINUTE, SECOND, Time, iso
 from streams.live.canaries import PREFIX, is_canary
 from streams.live.clients import open_consumer, partition_of
 from streams.live.messages import Forget
@@ -26,6 +27,8 @@ from streams.live.produce import TOPIC_OF, Message, produce
 from streams.live.settings import Settings
 from streams.live.topics import INPUTS, TopicsError
 
+LATER: Final = 3 * SECOND
+"""After the rest of the course the worker's timers have to bring its last result in."""
 _SECONDS: Final = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _CLOSED: Final = frozenset(("resolved", "retracted"))
 _encode: Final = msgspec.json.Encoder().encode
@@ -54,7 +57,7 @@ class CanaryMeters:
         self.seen = Counter("cmvigil_canary_seen", "Courses whose alerts came in time.", ["partition"], registry=r)
         self.seconds = Histogram(
             "cmvigil_canary_seconds",
-            "From the sending of a course to the reading of its last alert.",
+            "From the sending of a course to the reading of the last alert that must come at once.",
             buckets=_SECONDS,
             registry=r,
         )
@@ -75,10 +78,16 @@ class CanaryMeters:
 
 
 class Course(NamedTuple):
-    """What is sent of one canary, and the alerts that must come of it."""
+    """What is sent of one canary; the alerts that must come of it at once, and those that only a timer brings."""
 
     events: list[Event]
-    alerts: frozenset[str]
+    at_once: frozenset[str]
+    timed: frozenset[str]
+
+    @property
+    def alerts(self) -> frozenset[str]:
+        """All of them."""
+        return self.at_once | self.timed
 
 
 def canaries(partitions: int) -> list[str]:
@@ -93,9 +102,10 @@ def canaries(partitions: int) -> list[str]:
 
 
 def course_of(plan: Plan, patient_id: str, now: Time) -> Course:
-    """Foscarnet, and a potassium of 2.0 mmol/L on it, known at `now`.
+    """Foscarnet, and a potassium of 2.0 mmol/L on it, known at `now`; and what time has to bring.
 
-    Raises CanaryError where this raises no alert under the site's knowledge.
+    A magnesium of 0.5 mg/dL, recorded `LATER`, has to wait with the worker until its time has come. Raises CanaryError
+    where one of the two raises no alert under the site's knowledge.
     """
     events: list[Event] = [
         AdministrationEvent(
@@ -110,25 +120,32 @@ def course_of(plan: Plan, patient_id: str, now: Time) -> Course:
             route="iv",
             indication="treatment",
         ),
-        LabEvent(
-            event_id="canary-potassium",
-            patient_id=patient_id,
-            recorded_at=iso(now),
-            code="2823-3",
-            collected_at=iso(now - 30 * MINUTE),
-            value=2.0,
-            unit="mmol/L",
-        ),
+        _result("canary-potassium", patient_id, now, "2823-3", 2.0, "mmol/L"),
+        _result("canary-magnesium", patient_id, now + LATER, "19123-9", 0.5, "mg/dL"),
     ]
     gate = Gate(plan)
     p = Patient(plan, patient_id)
     receive(p, [fact for fact in map(gate.admit, events) if fact is not None])
-    alerts = frozenset(change.alert.alert_id for change in advance(p, now) if change.alert.status == "raised")
-    if not alerts:
-        raise CanaryError(
-            "knowledge: a potassium of 2.0 mmol/L on foscarnet raises nothing, so the canary proves nothing"
-        )
-    return Course(events, alerts)
+    at_once, timed = (
+        frozenset(change.alert.alert_id for change in advance(p, to) if change.alert.status == "raised")
+        for to in (now, now + LATER)
+    )
+    for alerts, what in ((at_once, "potassium of 2.0 mmol/L"), (timed, "magnesium of 0.5 mg/dL")):
+        if not alerts:
+            raise CanaryError(f"knowledge: a {what} on foscarnet raises nothing, so the canary proves nothing")
+    return Course(events, at_once, timed)
+
+
+def _result(event_id: str, patient_id: str, recorded: Time, code: str, value: float, unit: str) -> LabEvent:
+    return LabEvent(
+        event_id=event_id,
+        patient_id=patient_id,
+        recorded_at=iso(recorded),
+        code=code,
+        collected_at=iso(recorded - LATER - 30 * MINUTE),
+        value=value,
+        unit=unit,
+    )
 
 
 def withdrawn(events: Iterable[Event], now: Time) -> list[Event]:
@@ -155,40 +172,53 @@ def fly(
         _send(settings, (event for one in courses.values() for event in one.events))
         for number in range(len(names)):
             meters.sent.labels(number).inc()
+        last = now + LATER
         try:
-            opened = _wait(read, courses, wait, go_on, lambda state: state not in _CLOSED)
-            for name, at in opened.items():
-                meters.seconds.observe(at - started)
+            seen = _wait(read, {name: one.alerts for name, one in courses.items()}, wait, go_on, _is_open)
+            opened = {name: one for name, one in courses.items() if seen[name].keys() >= one.alerts}
+            for name, one in courses.items():
+                if seen[name].keys() >= one.at_once:
+                    meters.seconds.observe(max(seen[name][alert] for alert in one.at_once) - started)
+            for name in opened:
                 meters.seen.labels(names.index(name)).inc()
-            _send(settings, (event for one in courses.values() for event in withdrawn(one.events, _wall())))
+            # Later than anything that was sent: of two versions of a fact the one recorded last holds.
+            last = max(_wall(), last + 1)
+            _send(settings, (event for one in courses.values() for event in withdrawn(one.events, last)))
             # An alert that stayed away can neither be seen to close.
-            closed = _wait(read, {name: courses[name] for name in opened}, wait, go_on, lambda state: state in _CLOSED)
+            closed = _wait(read, {name: one.alerts for name, one in opened.items()}, wait, go_on, _is_closed)
         finally:
-            _forget(settings, names)
-    done = {names.index(name) for name in closed}
+            _forget(settings, names, max(_wall(), last + 1))
+    done = {names.index(name) for name, alerts in closed.items() if alerts.keys() >= courses[name].alerts}
     for number in done:
         meters.success.labels(number).set(time.time())
     return done
 
 
+def _is_open(state: str) -> bool:
+    return state not in _CLOSED
+
+
+def _is_closed(state: str) -> bool:
+    return state in _CLOSED
+
+
 def _wait(
     read: Callable[[], Iterator[_Said]],
-    courses: dict[str, Course],
+    wanted: dict[str, frozenset[str]],
     wait: float,
     go_on: Callable[[], bool],
     counts: Callable[[str], bool],
-) -> dict[str, float]:
-    """When the last alert of each course was seen in such a state; courses of which one was not are left out."""
-    missing = {name: set(one.alerts) for name, one in courses.items()}
-    found: dict[str, float] = {}
+) -> dict[str, dict[str, float]]:
+    """When each wanted alert was first seen in such a state, by patient; returns once all were, or after `wait`."""
+    found: dict[str, dict[str, float]] = {name: {} for name in wanted}
+    left = sum(map(len, wanted.values()))
     until = time.monotonic() + wait
-    while len(found) < len(courses) and time.monotonic() < until and go_on():
+    while left and time.monotonic() < until and go_on():
         for said in read():
-            left = missing.get(said.patient_id)
-            if left and counts(said.state):
-                left.discard(said.alert_id)
-                if not left:
-                    found[said.patient_id] = time.monotonic()
+            seen = found.get(said.patient_id)
+            if seen is not None and said.alert_id in wanted[said.patient_id] and counts(said.state):
+                left -= said.alert_id not in seen
+                seen.setdefault(said.alert_id, time.monotonic())
     return found
 
 
@@ -216,9 +246,8 @@ def _send(settings: Settings, events: Iterable[Event]) -> None:
     _produce(settings, ((TOPIC_OF[type(event)], event.patient_id, _encode(event)) for event in events))
 
 
-def _forget(settings: Settings, names: Iterable[str]) -> None:
-    now = iso(_wall())
-    _produce(settings, ((topic, name, _encode(Forget(name, now))) for name in names for topic in INPUTS))
+def _forget(settings: Settings, names: Iterable[str], until: Time) -> None:
+    _produce(settings, ((topic, name, _encode(Forget(name, iso(until)))) for name in names for topic in INPUTS))
 
 
 def _produce(settings: Settings, records: Iterable[tuple[str, str, bytes]]) -> None:

@@ -18,13 +18,18 @@ from streams.sinks.store import Delivery
 
 WAIT_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 5.0
+LARGEST: Final = 8 * 1024 * 1024
+"""Bytes: a resource is larger than the change that it is made of."""
 TOO_LARGE: Final = 413
 """HTTP's word for what a broker refuses for its size."""
 
 
 def topic_layout(settings: Settings, sink: FhirTopicSink) -> TopicLayout:
     """What the topic of a sink is to be."""
-    configs = KEPT_FOREVER | {"min.insync.replicas": str(settings.min_insync_replicas)}
+    configs = KEPT_FOREVER | {
+        "min.insync.replicas": str(settings.min_insync_replicas),
+        "max.message.bytes": str(LARGEST),
+    }
     return TopicLayout(settings.topic(sink.topic), settings.partitions, settings.replication_factor, configs)
 
 
@@ -57,7 +62,7 @@ class TopicSender:
                     max_block_ms=int(WAIT_SECONDS * 1000),
                     delivery_timeout_ms=int(WAIT_SECONDS * 1000),
                     request_timeout_ms=int(WAIT_SECONDS * 1000),
-                    max_request_size=8 * 1024 * 1024,
+                    max_request_size=LARGEST,
                 )
             sent = [self._start(one) for one in deliveries]
             answers = [self._answer(one) for one in sent]

@@ -100,6 +100,7 @@ def test_every_metric_that_a_rule_or_the_documentation_names_is_one_of_the_progr
 
 def configurations():
     yield DEPLOY / "deliver.toml", (DEPLOY / "deliver.toml").read_text()
+    yield DEPLOY / "deliver.compose.toml", (DEPLOY / "deliver.compose.toml").read_text()
     text = (DEPLOY / "kubernetes" / "deliver.yaml").read_text()
     block = re.search(r"deliver\.toml: \|\n((?:    .*\n)+)", text)[1]
     yield DEPLOY / "kubernetes" / "deliver.yaml", re.sub(r"(?m)^    ", "", block)

@@ -769,6 +769,7 @@ THEMES = {
     "tangled": tangled,
     "relabeled": relabeled,
 }
+# Those of one question; in the others the drugs are entangled enough.
 MIXABLE = tuple(name for name in THEMES if name not in ("tangled", "relabeled"))
 
 

@@ -77,6 +77,7 @@ SETTLED = (
     ("tangled", 306),
     ("tangled", 543),
     ("tangled", 20250),
+    ("tangled", 40274),
     ("virus", 20051),
     ("virus", 20272),
     ("virus", 40002),

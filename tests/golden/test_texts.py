@@ -7,7 +7,7 @@ import pytest
 
 from monitor.advance import advance, receive
 from monitor.patient import Patient
-from tests.differential.histories import THEMES, history
+from tests.differential.histories import MIXABLE, history
 from tests.golden import holds
 from tests.monitor.histories import DAY, facts_of, plan
 
@@ -18,7 +18,7 @@ def first_of_each():
     """The first alert of each code and severity over a fixed row of histories."""
     found = {}
     for seed in range(SEEDS):
-        for theme in (*THEMES, "mixed"):
+        for theme in (*MIXABLE, "mixed"):
             facts = facts_of(history(seed, theme))
             p = Patient(plan(), "p1")
             receive(p, facts)

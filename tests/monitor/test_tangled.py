@@ -114,3 +114,16 @@ def test_what_ended_with_a_therapy_stays_ended_where_a_label_joins_it_to_the_nex
     assert severity(events, "slow-viral-response", 17 * D + US) is None
     assert severity(events, "slow-viral-response", 19 * D) is None
     assert severity([*events, lab("cmv", 9_000, 19 * D)], "slow-viral-response", 19 * D) == "info"
+
+
+def test_a_course_that_a_label_takes_back_has_carried_the_therapy_on_until_then():
+    # Between two courses of maribavir only cidofovir goes on, which its second dose calls prophylaxis.
+    before = [*doses("maribavir", D, ZERO, 18 * D), dose("maribavir", 400, 19 * D, indication="prophylaxis")]
+    cidofovir = [dose("cidofovir", 350, ZERO), dose("cidofovir", 350, 21 * D, indication="prophylaxis")]
+    events = [*WHO, *before, *cidofovir, lab("cmv", 10_000, ZERO), lab("cmv", 9_000, 18 * D)]
+    assert severity(events, "slow-viral-response", 21 * D - US) == "info"
+    assert severity(events, "slow-viral-response", 21 * D) is None
+    again = dose("maribavir", 400, 21 * D, indication="treatment")
+    assert severity([*events, again], "slow-viral-response", 21 * D) == "info"
+    # The next dose of the same therapy does not undo that.
+    assert severity([*events, again, *doses("maribavir", D, 22 * D, 23 * D)], "slow-viral-response", 23 * D) == "info"

@@ -33,8 +33,8 @@ class Got(NamedTuple):
 class Server:
     """Answers as `behave(number, got)` says: a status, (status, headers), HANG or CLOSE."""
 
-    def __init__(self, behave=lambda number, got: 200, port=0):
-        self.behave, self.port, self.got, self.taken = behave, port, [], []
+    def __init__(self, behave=lambda number, got: 200, port=0, tls=None):
+        self.behave, self.port, self.got, self.taken, self.tls = behave, port, [], [], tls
 
     async def _handle(self, request):
         got = Got(time.monotonic(), request.method, request.path_qs, dict(request.headers), await request.read())
@@ -55,7 +55,7 @@ class Server:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self.runner.setup()
-        site = web.TCPSite(self.runner, "127.0.0.1", self.port)
+        site = web.TCPSite(self.runner, "127.0.0.1", self.port, ssl_context=self.tls)
         await site.start()
         self.port = site._server.sockets[0].getsockname()[1]
         return self
@@ -65,7 +65,7 @@ class Server:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}/in"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/in"
 
     def pairs(self):
         """(alert_id, seq) of what was taken, in order."""
@@ -73,8 +73,8 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(behave=lambda number, got: 200, port=0):
-    server = await Server(behave, port).start()
+async def serving(behave=lambda number, got: 200, port=0, tls=None):
+    server = await Server(behave, port, tls).start()
     try:
         yield server
     finally:

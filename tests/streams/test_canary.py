@@ -12,8 +12,9 @@ from monitor.patient import Patient
 from monitor.times import HOUR, parse_time
 from streams.knowledge_files import read_plan
 from streams.live.canaries import PREFIX, is_canary
-from streams.live.canary import CanaryError, CanaryMeters, canaries, course_of, withdrawn
+from streams.live.canary import LATER, CanaryError, CanaryMeters, canaries, course_of, withdrawn
 from streams.live.messages import Forget, asked_to_forget
+from tests.streams.test_live_engine import World
 
 PLAN = read_plan([])
 NOW = parse_time("2026-03-04T12:00:00Z")
@@ -41,7 +42,8 @@ def test_there_is_one_canary_for_each_partition_where_producers_put_it(partition
 
 def test_each_hour_has_alerts_of_its_own():
     first, second = course_of(PLAN, PREFIX, NOW), course_of(PLAN, PREFIX, NOW + HOUR)
-    assert any(one.startswith("hypokalemia/foscarnet/") for one in first.alerts)
+    assert any(one.startswith("hypokalemia/foscarnet/") for one in first.at_once)
+    assert [one.rpartition("/")[0] for one in first.timed] == ["hypomagnesemia/foscarnet/-"]
     assert not first.alerts & second.alerts
 
 
@@ -51,9 +53,28 @@ def test_a_withdrawn_course_leaves_no_alert_open():
     p = Patient(PLAN, PREFIX)
     receive(p, map(gate.admit, course.events))
     said = advance(p, NOW)
-    receive(p, map(gate.admit, withdrawn(course.events, NOW + 1)))
+    assert {one.alert.alert_id for one in said} == course.at_once
+    said += advance(p, NOW + LATER)
+    receive(p, map(gate.admit, withdrawn(course.events, NOW + LATER + 1)))
     said += advance(p, NOW + HOUR)
     assert {one.alert.alert_id: one.alert.state for one in said} == dict.fromkeys(course.alerts, "retracted")
+
+
+def test_what_is_timed_comes_by_a_workers_timers_alone():
+    world = World("wall", wall="2026-03-04T12:00:00Z")
+    course = course_of(PLAN, PREFIX, NOW)
+    for event in course.events:
+        world.take(msgspec.json.decode(msgspec.json.encode(event)))
+    world.flush()
+    assert {msgspec.json.decode(one)["alert_id"] for one in world.said} == course.at_once
+    world.now += LATER - 1
+    world.engine.tick(0)
+    world.flush()
+    assert {msgspec.json.decode(one)["alert_id"] for one in world.said} == course.at_once
+    world.now += 1
+    world.engine.tick(0)
+    world.flush()
+    assert {msgspec.json.decode(one)["alert_id"] for one in world.said} == course.alerts
 
 
 def test_under_knowledge_that_makes_it_raise_nothing_it_refuses_to_prove_anything():

@@ -86,11 +86,17 @@ def test_upkeep_makes_no_store(config):
     assert not config.with_name("d.sqlite").exists()
 
 
+def secured(file):
+    login = f'sasl_username = "u"\nsasl_password_file = "{file.parent}/none"\n'
+    file.write_text(f'security_protocol = "SASL_SSL"\n{login}' + file.read_text())
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
         (lambda folder: (folder / "secret").write_text("hush-hush"), "hook: secret_file"),
         (lambda folder: (folder / "secret").unlink(), "hook: secret_file: cannot be read"),
+        (lambda folder: secured(folder / "deliver.toml"), "sasl_password_file: cannot be read"),
         (lambda folder: (folder / "d.sqlite").write_bytes(b"hush-hush" * 1000), "store: DatabaseError"),
     ],
 )

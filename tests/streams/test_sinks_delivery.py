@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -11,12 +12,13 @@ from collections import Counter
 
 import pytest
 from fhir.resources.R4B.detectedissue import DetectedIssue
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from monitor.times import parse_time
+from streams.live.settings import SettingsError
 from streams.sinks.desk import Desk, attend, is_away, judge
 from streams.sinks.meters import SinkMeters
-from streams.sinks.sending import NO_ANSWER, Answer
+from streams.sinks.sending import NO_ANSWER, Answer, open_session
 from streams.sinks.settings import AlertmanagerSink, FhirSink, WebhookSink
 from streams.sinks.store import Delivery, Done, Record, Routes, due, open_store, take, wall
 from streams.sinks.upkeep import loads, refused, retry_refused
@@ -296,6 +298,63 @@ def test_a_bearer_token_goes_along(path):
             return server.taken[0].headers
 
     assert asyncio.run(run())["Authorization"] == "Bearer hush-hush"
+
+
+def test_secrets_that_are_changed_count_from_the_next_attempt_on(path):
+    async def run():
+        put(path, change(alert_id="a"))
+        async with serving() as server, attending(path, hook(path, server.url)) as woken:
+            await soon(lambda: len(server.taken) == 1)
+            path.with_name("secret").write_text("whsec_" + "QUJD" * 8)
+            put(path, change(alert_id="b"))
+            woken.set()
+            await soon(lambda: len(server.taken) == 2)
+            return server.taken
+
+    first, second = asyncio.run(run())
+    Webhook(SECRET).verify(first.body, first.headers)
+    Webhook("QUJD" * 8).verify(second.body, second.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(second.body, second.headers)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for 127.0.0.1 that only who has it trusts."""
+    key, found = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(found)]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(found, key)
+    return found, context
+
+
+def test_over_tls_only_a_certificate_that_is_trusted_gets_anything(path, certificate):
+    authority, context = certificate
+
+    async def run():
+        put(path, change())
+        async with serving(tls=context) as server:
+            async with attending(path, hook(path, server.url, timeout_seconds=5)):
+                await asyncio.sleep(1.5)
+                assert server.got == []
+                assert look(path, lambda db: loads(db, [])["hook"].pending) == 1
+            async with attending(path, hook(path, server.url, timeout_seconds=5, ssl_cafile=authority)):
+                await soon(lambda: len(server.taken) == 1)
+
+    asyncio.run(run())
+
+
+def test_certificates_that_cannot_be_used_are_refused_by_name(path):
+    async def run():
+        wrong = path.with_name("wrong.pem")
+        wrong.write_text("no certificate")
+        for given in ({"ssl_cafile": wrong}, {"ssl_certfile": wrong}, {"ssl_cafile": path.with_name("none")}):
+            with pytest.raises(SettingsError, match="hook: ssl files"):
+                open_session(hook(path, "https://127.0.0.1:1/", **given))
+
+    asyncio.run(run())
 
 
 KILLED = """
