@@ -16,6 +16,8 @@ import time
 import uuid
 from pathlib import Path
 
+from streams.live.engine import CLOCK
+from streams.live.topics import STATE
 from tests.benchmarks.peers.trivial import TOPICS
 from tests.live.broker import Kafka
 from tests.live.driver import ROOT, Worker, records, send, settings_for
@@ -208,6 +210,7 @@ def compare(asked, broker, folder):
     for one, other in ((OURS, FAUST_DEFAULTS), (OURS, QUIX_DEFAULTS), (OURS, RAW_WRITING), (TWO, OURS)):
         if one in rows and other in rows:
             print(f"CPU an event: {one} / {other}: {rows[one] / rows[other]:.2f}")
+    print("{} facts kept, {:.1f} bytes of state each, {:.1f} at most".format(*bytes_a_fact(settings)))
     number, changes, median, high, _ = latency(
         settings_for(broker, f"l{uuid.uuid4().hex[:6]}-", clock="wall", tick_seconds=1.0), folder, 300, 30
     )
@@ -215,6 +218,20 @@ def compare(asked, broker, folder):
         f"latency at 300 events/s: {number} events, {changes} changes, from recording to readable:"
         f" median {median * 1e3:.0f} ms, p99 {high * 1e3:.0f} ms"
     )
+
+
+def bytes_a_fact(settings):
+    """Of the last record of each patient in the changelog: its bytes for each fact that it keeps, all and at most."""
+    from monitor.state import load
+    from streams.knowledge_files import read_plan
+
+    plan, sizes = read_plan([]), []
+    last = {one.key: one.value for one in records(settings, STATE) if not one.key.startswith(CLOCK)}
+    for key, value in last.items():
+        p = load(plan, key.decode(), value).patient
+        sizes.append((len(value), sum(map(len, (p.lab_facts, p.dose_facts, p.people, p.acts, p.inbox)))))
+    size, facts = map(sum, zip(*sizes, strict=True))
+    return facts, size / facts, max(size / max(facts, 1) for size, facts in sizes)
 
 
 def recovery(asked, broker, folder):
