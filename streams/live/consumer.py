@@ -7,7 +7,7 @@ read, after all that was fetched before is out of the way, and what was fetched 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from inspect import iscoroutine
 from types import coroutine
 from typing import Any, Final
@@ -58,7 +58,13 @@ class Consumer(aiokafka.Consumer):
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's
         self._fetching = asyncio.current_task()
-        return await super()._getmany(active_partitions, timeout)
+        found = dict(await super()._getmany(active_partitions, timeout))
+        if self.app.in_recovery:
+            for tp, records in found.items():
+                if records and self._is_changelog_tp(tp):
+                    self.transport.recover(records)  # type: ignore[attr-defined]
+                    found[tp] = records[-1:]
+        return found
 
     def _to_message(self, tp: Any, record: Any) -> Any:
         message = super()._to_message(tp, record)
@@ -97,9 +103,13 @@ class Consumer(aiokafka.Consumer):
 
 
 class Transport(aiokafka.Transport):
-    """Kafka by aiokafka, with that consumer."""
+    """Kafka by aiokafka, with that consumer.
+
+    `recover` takes the changelog's records in recovery; of each fetch Faust then hears of the last one alone.
+    """
 
     Consumer = Consumer
+    recover: Callable[[Iterable[Any]], None]
 
 
 class Unmeasured(faust.Monitor):

@@ -19,15 +19,22 @@ class StateTable(faust.Table[bytes, bytes]):
         self.ownership: Final = Ownership()
         self.recovered: Callable[[set[int]], Awaitable[None]] | None = None
 
+    def recover(self, records: Iterable[Any]) -> None:
+        """Takes records of the changelog as they are fetched in recovery, in order of their offsets.
+
+        Through Faust's queues each costs a sixth of a millisecond: minutes, for some hundred thousand.
+        """
+        states = self.data.data
+        for one in records:
+            if self.ownership.admit(one.partition, one.offset, one.key, one.headers):
+                self.partition_of[one.key] = one.partition
+                if one.value is None:
+                    states.pop(one.key, None)
+                else:
+                    states[one.key] = one.value
+
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Called in recovery with records of the changelog."""
-        counted = []
-        for event in batch:
-            message = event.message
-            if self.ownership.admit(message.partition, message.offset, event.key, message.headers):
-                self.partition_of[event.key] = message.partition
-                counted.append(event)
-        super().apply_changelog_batch(counted)
+        """Faust's way in recovery: it counts the offsets, and what the records hold is taken already."""
 
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Called when every active partition is read to its end."""

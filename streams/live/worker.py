@@ -40,6 +40,7 @@ BUSY_LINGER_SECONDS: Final = 0.5
 MOST_UNWRITTEN: Final = 8_000
 MOST_IN_FLIGHT: Final = 4_000
 _EVENTS_BETWEEN_BREATHS: Final = 200
+_STATES_BETWEEN_BREATHS: Final = 100
 
 Hook = Callable[[str], None]
 """Called at named instants; the chaos tests kill the process there."""
@@ -256,6 +257,7 @@ class Monitor:
     async def flush(self) -> None:
         """Hands every changed state to the producer."""
         generation = self.generation
+        written = 0
         while self.engine.dirty and self.assigned:
             self._not_late()
             key, number = next(iter(self.engine.dirty.items()))
@@ -269,6 +271,9 @@ class Monitor:
             await self._put(self._changelog, key, packed.state, number, durable, self.table.ownership.headers(number))
             if generation != self.generation:
                 return
+            written += 1
+            if not written % _STATES_BETWEEN_BREATHS:
+                await asyncio.sleep(0)
         self.engine.trim()
 
     def _durable(self, key: bytes, packed: Packed, done: Callable[[], None], generation: int) -> None:
@@ -465,8 +470,9 @@ def build(settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) ->
         worker_redirect_stdouts=False,
         Monitor=Unmeasured,
     )
-    app.transport = Transport(app.conf.broker_consumer, app)
+    transport = app.transport = Transport(app.conf.broker_consumer, app)
     monitor = Monitor(app, settings, plan, codes, hook)
+    transport.recover = monitor.table.recover
     topic = app.topic(*monitor.inputs, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw")
     app.agent(topic, name="monitor")(monitor.consume)
     for task in (monitor.write, monitor.send, monitor.tick):

@@ -269,7 +269,10 @@ def recovery(asked, broker, folder):
     print(f"{asked.untreated} patients, {events} events taken in {wall:.1f} s ({cpu:.1f} s CPU)")
     started = time.perf_counter()
     one = Worker(settings, folder).ready(120)
-    print(f"recovered and ready in {time.perf_counter() - started:.1f} s, {one.metric('cmvigil_patients'):.0f} states")
+    wall = time.perf_counter() - started
+    while not one.metric("cmvigil_patients"):
+        time.sleep(0.1)
+    print(f"recovered and ready in {wall:.1f} s, {one.metric('cmvigil_patients'):.0f} states")
     memory = int(
         next(
             line for line in Path(f"/proc/{one.process.pid}/status").read_text().splitlines() if "VmHWM" in line

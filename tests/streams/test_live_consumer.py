@@ -9,7 +9,7 @@ from faust.types import TP
 
 from streams.live.consumer import Consumer
 
-NEW, OLD = TP("lab-results", 0), TP("lab-results", 1)
+NEW, OLD, CHANGELOG = TP("lab-results", 0), TP("lab-results", 1), TP("patient-state-changelog", 0)
 
 
 @pytest.fixture
@@ -17,6 +17,9 @@ def consumer(monkeypatch):
     """A consumer with no broker: `sought` notes where it goes, `committed` what the broker would say."""
     one = Consumer.__new__(Consumer)
     one.reading, one._fetching = 0, None
+    one.app = SimpleNamespace(in_recovery=False)
+    one.recovered = []
+    one.transport = SimpleNamespace(recover=one.recovered.extend)
     one._read_offset = {NEW: None, OLD: None}
     one.sought, one.committed = {}, {NEW: None, OLD: 700}
     one._stopped, one._crashed = asyncio.Event(), asyncio.Event()
@@ -86,6 +89,21 @@ def test_seeking_waits_until_what_was_fetched_before_is_handed_on_and_marks_it_a
         assert [offset for offset, reading in handed if reading == 1] == [0, 1, 2, 3, 4]
 
     asyncio.run(both())
+
+
+@pytest.mark.parametrize("in_recovery", [True, False])
+def test_in_recovery_the_changelog_is_taken_at_once_and_faust_hears_of_its_last_record(
+    consumer, monkeypatch, in_recovery
+):
+    async def fetched(self, active_partitions, _seconds):
+        return {CHANGELOG: [1, 2, 3], NEW: [4, 5]}
+
+    monkeypatch.setattr(aiokafka.Consumer, "_getmany", fetched)
+    monkeypatch.setattr(consumer, "_is_changelog_tp", lambda tp: tp == CHANGELOG, raising=False)
+    consumer.app.in_recovery = in_recovery
+    found = asyncio.run(consumer._getmany(None, 1.0))
+    assert found == {CHANGELOG: [3] if in_recovery else [1, 2, 3], NEW: [4, 5]}
+    assert consumer.recovered == ([1, 2, 3] if in_recovery else [])
 
 
 def test_a_message_for_which_there_is_room_is_handed_on_at_once(consumer):
