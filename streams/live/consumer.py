@@ -1,9 +1,10 @@
-"""Faust's consumer of Kafka, mended in two ways.
+"""Faust's consumer of Kafka, mended in three ways.
 
 Without what it spends on every message: four tasks, to wait for what need not wait (docs/live.md, "Where the time
 goes"). And without a way to lose messages: during recovery it may fetch from inputs whose messages nobody takes yet,
 and goes back afterwards only where an offset was committed. Here every partition is read again from where it is to be
-read, after all that was fetched before is out of the way, and what was fetched before is known by its `reading`.
+read, after all that was fetched before is out of the way, and what was fetched before is known by its `reading`. And
+recovery does not pass through Faust's queues.
 """
 
 import asyncio
@@ -12,7 +13,6 @@ from inspect import iscoroutine
 from types import coroutine
 from typing import Any, Final
 
-import faust
 from faust.transport.drivers import aiokafka
 from mode.services import WaitResults
 
@@ -110,16 +110,3 @@ class Transport(aiokafka.Transport):
 
     Consumer = Consumer
     recover: Callable[[Iterable[Any]], None]
-
-
-class Unmeasured(faust.Monitor):
-    """Faust's sensor, without its counts of every message: nobody reads them (streams/live/metrics.py has ours)."""
-
-    def on_message_in(self, *_: Any) -> None:
-        """Counts nothing."""
-
-    def on_stream_event_in(self, *_: Any) -> None:
-        """Counts nothing."""
-
-    def on_stream_event_out(self, *_: Any) -> None:
-        """Counts nothing."""

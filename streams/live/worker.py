@@ -19,8 +19,9 @@ from monitor.plan import Plan
 from monitor.times import Time, parse_time
 from streams.codes import Codes
 from streams.live.acks import Acks
+from streams.live.app import App, Unmeasured
 from streams.live.canaries import is_canary
-from streams.live.consumer import Transport, Unmeasured
+from streams.live.consumer import Transport
 from streams.live.credentials import credentials
 from streams.live.ending import die
 from streams.live.engine import Engine, alert_id_of
@@ -439,7 +440,7 @@ def _emitted(change: bytes) -> float:
 
 def build(settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) -> Monitor:
     """The Faust app of one worker, ready to be started."""
-    app = faust.App(
+    app = App(
         settings.topic("cmvigil"),
         broker=[f"kafka://{one.strip()}" for one in settings.bootstrap_servers.split(",")],
         broker_credentials=credentials(settings),
