@@ -172,3 +172,11 @@ def test_what_is_no_alert_id():
 def test_a_known_antiviral_is_not_given_by_volume():
     with pytest.raises(Rejected, match="unit: not known for foscarnet"):
         alerts([dose("foscarnet", 100, ZERO, "mL")])
+
+
+def test_a_result_that_was_cancelled_and_comes_after_all_counts():
+    low = lab("potassium", 2.8, FIRST + D)
+    cancelled = {**low, "status": "cancelled"}
+    final = {**low, "status": "final", "recorded_at": "2026-01-12T01:00:00Z"}
+    assert severity([*FOSCARNET, cancelled], "hypokalemia") is None
+    assert severity([*FOSCARNET, cancelled, final], "hypokalemia") == "warning"

@@ -43,6 +43,20 @@ def test_a_restart_after_forgetting_says_nothing_new():
     assert said(advance(q, end)) == said(advance(p, end))
 
 
+def test_what_is_forgotten_is_gone_from_the_bytes_too():
+    facts = years(5)
+    p = Patient(plan(), "p1")
+    receive(p, facts)
+    middle = facts[len(facts) // 2].recorded
+    advance(p, middle)
+    before = dump(p)
+    advance(p, facts[-1].recorded + 60 * DAY)
+    after = dump(p)
+    assert p.kept_from > ALWAYS
+    assert load(plan(), "p1", before).patient.lab_facts.keys() - p.lab_facts.keys()
+    assert load(plan(), "p1", after).patient.lab_facts == p.lab_facts
+
+
 def test_a_patient_with_nothing_inside_keep_is_reduced_to_what_is_timeless():
     facts = random_facts(4)
     p = Patient(plan(), "p1")
