@@ -141,6 +141,7 @@ class Monitor:
         self.assigned = True
         # The clock's task starts only now, if this is the first time.
         self.beat = time.monotonic()
+        self._measure()
         self.hook("assigned")
         self._wake.set()
         logger.info("partitions assigned", extra={"partitions": len(partitions), "states": len(self.table.data)})
