@@ -25,10 +25,12 @@ def receive(p: Patient, facts: Iterable[Fact]) -> list[Fact]:
     Returns those that are not taken: what happened before the kept history is frozen (monitor/keep.py).
     """
     late: list[Fact] = []
-    taken = list(facts)
-    if p.kept_from != ALWAYS:
-        late = [fact for fact in taken if is_too_late(p, fact)]
-        taken = [fact for fact in taken if not is_too_late(p, fact)]
+    taken: list[Fact] = []
+    if p.kept_from == ALWAYS:
+        taken.extend(facts)
+    else:
+        for fact in facts:
+            (late if is_too_late(p, fact) else taken).append(fact)
     # Newest first: the next one due is taken from the end.
     if len(taken) == 1:
         insort(p.inbox, taken[0], key=_newest_first)

@@ -54,6 +54,11 @@ def _quotient(above: int, below: int) -> Size:
     return Fraction(above, below) if rest else whole
 
 
+def number_text(size: Size) -> str:
+    """A size in mg or mg/kg for a reader, without its unit."""
+    return quotient_text(size.numerator, size.denominator * MILLION, 2)
+
+
 def size_text(p: Patient, given: Given, i: int) -> str:
     """A dose as charted, and as its label doses it where that is another: `350 mg (5 mg/kg)`."""
     parts = " + ".join(
@@ -64,7 +69,7 @@ def size_text(p: Patient, given: Given, i: int) -> str:
     size = given.m[i]
     if course is None or not course.dosed_per_kg or size is None:
         return parts
-    per_kg = f"{quotient_text(size.numerator, size.denominator * MILLION, 2)} mg/kg"
+    per_kg = f"{number_text(size)} mg/kg"
     return parts if parts == per_kg else f"{parts} ({per_kg})"
 
 

@@ -139,7 +139,7 @@ def _run(p: Patient, fold: Fold, since: Time, now: Time) -> None:
         k = 1
     t = since
     pending, pending_since = NEVER, t
-    level = before = fold.level
+    level = fold.level
     while True:
         before = level
         verdict, due = judge(p, t, level)

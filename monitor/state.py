@@ -137,7 +137,7 @@ def dump(p: Patient) -> bytes:
     doses = _packed(p, p.dose_facts, packing.doses, packing.unread_doses, _dose_row)
     waiting = _waiting(p)
     people, acts = list(p.people.values()), list(p.acts.values())
-    kept = (list(packing.strings), p.kept_from, people, acts, _said(p), p.outbox, waiting)
+    kept = (list(packing.strings), p.kept_from, people, acts, sayings_of(p), p.outbox, waiting)
     # An array of nine, its facts put in as they were packed.
     return b"".join((head, b"\x99", *map(_encode, kept), labs, doses))
 
@@ -189,7 +189,8 @@ def _set_alarms(p: Patient) -> None:
 # Facts -----------------------------------------------------------------------------------------------------------
 
 
-def _said(p: Patient) -> list[Saying]:
+def sayings_of(p: Patient) -> list[Saying]:
+    """What was said of a patient, by the rules that are in force and by those that are not."""
     found = list(p.sayings)
     for fold in p.folds.values():
         rule = fold.rule

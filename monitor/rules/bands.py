@@ -12,7 +12,7 @@ import msgspec
 
 from monitor.at_dose import carried, last_dose
 from monitor.courses import INDUCTION, MAINTAINING, NO_PHASE
-from monitor.dosing import band_at, bands_near, size_text, sum_of_doses
+from monitor.dosing import band_at, bands_near, number_text, size_text, sum_of_doses
 from monitor.knowledge import DrugName, Number, RuleData, Sourced, Span
 from monitor.patient import AtDose, Clearance, Patient, Size
 from monitor.plan import DIALYSIS, INTENT_TREATMENT, PERSON, BandInfo, Kind, Plan, RenalInfo
@@ -223,8 +223,8 @@ def say_above(k: Above, p: Patient, t: Time, level: Level, episode: Episode) -> 
         share = quotient_text(total.numerator * 100, total.denominator * limit.amount, 0)
         parts.append(
             f"{i - first + 1} dose{'s' * (i > first)} of the last {duration_text(limit.window)}:"
-            f" {_amount(total)} {unit}, {share} % of the {_amount(limit.amount)} {unit} that the label permits"
-            f" ({_amount(limit.dose)} {unit} every {limit.every // HOUR} h)"
+            f" {number_text(total)} {unit}, {share} % of the {number_text(limit.amount)} {unit} that the label permits"
+            f" ({number_text(limit.dose)} {unit} every {limit.every // HOUR} h)"
         )
         title = f"{name}: {share} % of the label's dose for this clearance"
     parts.append(f"Clearance {clearance_text(p, crcl, t)}")
@@ -241,10 +241,6 @@ def _basis(crcl: Clearance) -> tuple[Lab, ...]:
 def _per_kg(p: Patient, drug: int) -> bool:
     course = p.plan.drugs[drug].course
     return course is not None and course.dosed_per_kg
-
-
-def _amount(size: Size) -> str:
-    return quotient_text(size.numerator, size.denominator * MILLION, 2)
 
 
 # Too little --------------------------------------------------------------------------------------------------------
@@ -411,7 +407,7 @@ def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> 
     missed = _not_done(p, k.drug, t - window, t)
     parts = [
         (
-            f"Doses of the last {duration_text(window)}: {_amount(total)} {unit}, {share} % of the"
+            f"Doses of the last {duration_text(window)}: {number_text(total)} {unit}, {share} % of the"
             f" {rounded_text(least / MILLION, 2)} {unit} that the label's least column asks for (threshold"
             f" {rounded_text(k.share * 100, 0)} %)"
         ),

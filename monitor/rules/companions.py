@@ -3,20 +3,19 @@
 Judged at each dose of the antiviral. Numbers: `rules.letermovir-ciclosporin-dose`, `rules.maribavir-inducer-dose`.
 """
 
-from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
 from monitor.at_dose import carried, doses_named, last_dose
-from monitor.dosing import sum_of_doses
+from monitor.dosing import number_text, sum_of_doses
 from monitor.knowledge import Dosage, DrugName, RuleData, Span
 from monitor.patient import AtDose, Patient, Size
 from monitor.plan import PERSON, Kind, Plan
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Dose, Episode, Level, Rule, Verdict, Words
-from monitor.units import MILLION, decimal_text, rounded_text
+from monitor.units import decimal_text
 from monitor.wording import dose_text
 
 
@@ -107,21 +106,17 @@ def _fault(k: Letermovir, p: Patient, at: AtDose, total: Size) -> Fault | None:
     companion, name = _given(p, k.with_drug, t), p.plan.drugs[k.with_drug].name
     with_it = companion is not None and t - companion.at <= k.within
     if total >= k.too_much and with_it:
-        return Fault(f"{_amount(total)} mg beside {name}: too much", companion)
+        return Fault(f"{number_text(total)} mg beside {name}: too much", companion)
     if total > k.too_little or with_it:
         return None
     if companion is not None and companion.at >= at.state.start - k.within:
         span = duration_text(k.within)
-        return Fault(f"{_amount(total)} mg with no {name} for {span}: too little", companion)
+        return Fault(f"{number_text(total)} mg with no {name} for {span}: too little", companion)
     for drug in k.instead:
         other = _given(p, drug, t)
         if other is not None and t - other.at <= k.within:
-            return Fault(f"{_amount(total)} mg beside {p.plan.drugs[drug].name}, not {name}: too little", other)
+            return Fault(f"{number_text(total)} mg beside {p.plan.drugs[drug].name}, not {name}: too little", other)
     return None
-
-
-def _amount(size: Size) -> str:
-    return rounded_text(Fraction(size, MILLION), 2)
 
 
 def _given(p: Patient, drug: int, t: Time) -> Dose | None:
@@ -237,7 +232,7 @@ def say_inducer(k: Inducer, p: Patient, t: Time, level: Level, episode: Episode)
         f"{dose_text(p, at.dose).capitalize()} on {clock_text(t)}; last {dose_text(p, inducer)} on"
         f" {clock_text(inducer.at)}. At least {decimal_text(least)} mg a dose beside {other}."
     )
-    title = f"{name} {_amount(at.given.m[at.i] or 0)} mg beside {other}: at least {decimal_text(least)} mg"
+    title = f"{name} {number_text(at.given.m[at.i] or 0)} mg beside {other}: at least {decimal_text(least)} mg"
     return Words(title, detail, k.data.advice.get("warning", ""), (at.dose, inducer))
 
 

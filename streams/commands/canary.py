@@ -7,8 +7,6 @@ import threading
 import time
 from contextlib import suppress
 
-from aiohttp import web
-
 from monitor.knowledge import KnowledgeError
 from monitor.plan import Plan
 from streams.commands.common import FAILED, OK, Unusable, refuse
@@ -16,7 +14,7 @@ from streams.knowledge_files import read_plan
 from streams.live.canaries import PREFIX
 from streams.live.canary import CanaryError, CanaryMeters, course_of, fly
 from streams.live.logs import logger, set_up_logs
-from streams.live.pages import own_pages
+from streams.live.pages import own_pages, serve
 from streams.live.settings import Settings, SettingsError
 from streams.live.topics import TopicsError, check
 from streams.logs import UnusableInput
@@ -64,10 +62,8 @@ async def _rounds(settings: Settings, plan: Plan, meters: CanaryMeters, token: s
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, stop)
     pages = own_pages(lambda: None if good else "the last round failed", meters.page, token)
-    runner = web.AppRunner(pages, access_log=None)
-    await runner.setup()
     try:
-        await web.TCPSite(runner, settings.http_host, settings.canary_port).start()
+        runner = await serve(pages, settings.http_host, settings.canary_port)
     except OSError:
         print("cmvigil: canary_port: cannot listen", file=sys.stderr)
         return FAILED

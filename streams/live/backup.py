@@ -1,7 +1,7 @@
 """The state of all patients as a file, and back: how far inputs were taken, every state, every alert and what was said.
 
 How far inputs were taken is read first, the states after it: so a state of the file holds at least all that counts as
-taken, X
+taken, and what it holds beyond that is absorbed when it comes again.
 """
 
 import gzip
@@ -14,9 +14,9 @@ import msgspec
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from streams.live.clients import Record, open_admin, open_consumer, patiently, read, write
+from streams.live.clients import Record, open_consumer, patiently, read, write
 from streams.live.settings import Settings
-from streams.live.topics import INPUTS, STATE, TopicsError
+from streams.live.topics import INPUTS, STATE, TopicsError, open_admin
 
 FORMAT: Final = 1
 COMPACTED: Final = (STATE, "alerts")

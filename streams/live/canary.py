@@ -21,9 +21,9 @@ from monitor.patient import Patient
 from monitor.plan import Plan
 from monitor.times import HOUR, MINUTE, SECOND, Time, iso
 from streams.live.canaries import PREFIX, is_canary
-from streams.live.clients import open_consumer, partition_of
+from streams.live.clients import Record, open_consumer, partition_of, write
 from streams.live.messages import Forget
-from streams.live.produce import TOPIC_OF, Message, produce
+from streams.live.produce import TOPIC_OF
 from streams.live.settings import Settings
 from streams.live.topics import INPUTS, TopicsError
 
@@ -243,18 +243,21 @@ def _watching(settings: Settings) -> Iterator[Callable[[], Iterator[_Said]]]:
 
 
 def _send(settings: Settings, events: Iterable[Event]) -> None:
-    _produce(settings, ((TOPIC_OF[type(event)], event.patient_id, _encode(event)) for event in events))
+    write(
+        settings,
+        (Record(settings.topic(TOPIC_OF[type(event)]), event.patient_id.encode(), _encode(event)) for event in events),
+    )
 
 
 def _forget(settings: Settings, names: Iterable[str], until: Time) -> None:
-    _produce(settings, ((topic, name, _encode(Forget(name, iso(until)))) for name in names for topic in INPUTS))
-
-
-def _produce(settings: Settings, records: Iterable[tuple[str, str, bytes]]) -> None:
-    now = _wall()
-    messages = [Message(now, i, topic, name.encode(), value) for i, (topic, name, value) in enumerate(records)]
-    if produce(settings, messages, marker_seconds=None).refused:
-        raise TopicsError("broker: did not take the canary's events")
+    write(
+        settings,
+        (
+            Record(settings.topic(topic), name.encode(), _encode(Forget(name, iso(until))))
+            for name in names
+            for topic in INPUTS
+        ),
+    )
 
 
 def _wall() -> Time:

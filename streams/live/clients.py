@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient
 from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
@@ -16,7 +15,7 @@ from kafka.errors import (
 from kafka.partitioner import murmur2
 
 from streams.live.settings import Settings, SettingsError, kafka_options
-from streams.live.topics import TopicsError
+from streams.live.topics import LARGEST_REQUEST, TopicsError
 
 T = TypeVar("T")
 
@@ -49,18 +48,6 @@ def open_consumer(settings: Settings, **options: Any) -> Iterator[Any]:
         consumer.close()
 
 
-@contextmanager
-def open_admin(settings: Settings) -> Iterator[Any]:
-    """Kafka's own administration. Raises TopicsError where the broker cannot be reached or refuses."""
-    with _named():
-        admin = KafkaAdminClient(**kafka_options(settings), client_id="cmvigil-admin", request_timeout_ms=20_000)
-    try:
-        with _named(opening=False):
-            yield admin
-    finally:
-        admin.close()
-
-
 def write(settings: Settings, records: Iterable[Record]) -> int:
     """Writes records and waits until the broker has them all; returns how many. Raises TopicsError where it has not."""
     with _named():
@@ -70,7 +57,7 @@ def write(settings: Settings, records: Iterable[Record]) -> int:
             acks="all",
             enable_idempotence=True,
             linger_ms=20,
-            max_request_size=8 * 1024 * 1024,
+            max_request_size=LARGEST_REQUEST,
             delivery_timeout_ms=120_000,
         )
     failed: list[str] = []

@@ -16,10 +16,10 @@ import msgspec
 from kafka import TopicPartition
 
 from monitor.times import SECOND, iso
-from streams.live.clients import Record, open_admin, open_consumer, partition_of, patiently, read, write
+from streams.live.clients import Record, open_consumer, partition_of, patiently, read, write
 from streams.live.messages import DeadLetter, Forget
 from streams.live.settings import Settings
-from streams.live.topics import INPUTS, STATE, retention
+from streams.live.topics import INPUTS, STATE, open_admin, retention
 
 AUDIT: Final = "audit-log"
 _encode: Final = msgspec.json.Encoder().encode

@@ -41,3 +41,15 @@ def own_pages(not_ready: Callable[[], str | None], metrics: Callable[[], bytes],
     app = web.Application(middlewares=[guard])
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", scrape)])
     return app
+
+
+async def serve(pages: web.Application, host: str, port: int) -> web.AppRunner:
+    """Shows pages until the runner is cleaned up. Raises OSError where it cannot listen."""
+    runner = web.AppRunner(pages, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return runner

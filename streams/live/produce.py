@@ -23,7 +23,7 @@ from streams.codes import Codes
 from streams.documents import split_documents
 from streams.live.engine import UNCHARTED
 from streams.live.settings import Settings, SettingsError, kafka_options
-from streams.live.topics import INPUTS, TopicsError
+from streams.live.topics import INPUTS, LARGEST_REQUEST, TopicsError
 from streams.logs import Block, LongLine, read_pieces
 from streams.meds import is_meds, read_meds
 from streams.rejects import Rejects
@@ -37,7 +37,6 @@ TOPIC_OF: Final[dict[type, str]] = {
 }
 IN_MEMORY: Final = 1_000_000
 LARGEST_BATCH: Final = 256 * 1024
-LARGEST_REQUEST: Final = 8 * 1024 * 1024
 _BATCH_HEAD: Final = 61
 _RECORD_HEAD: Final = 4
 """Attributes, difference of time, difference of offset and number of headers: a byte each in a batch of one."""
@@ -182,7 +181,7 @@ def produce(
     messages: Iterable[Message],
     *,
     speed: float | None = None,
-    marker_seconds: int | None = 60,
+    marker_seconds: int = 60,
     until: Time | None = None,
     limits: Mapping[str, int] = _NO_LIMITS,
     progress: Callable[[int], None] = lambda _count: None,
@@ -190,8 +189,8 @@ def produce(
     """Sends all messages and waits until the broker has them.
 
     A marker goes to every partition of every input when the recordings have come to another span of `marker_seconds`,
-    and at the end (`until`, or the last recording); none where that is None. No batch is made larger than `limits`, in
-    bytes by topic. Raises TopicsError where the broker cannot be reached.
+    and at the end (`until`, or the last recording). No batch is made larger than `limits`, in bytes by topic. Raises
+    TopicsError where the broker cannot be reached.
     """
     refused: Counter[str] = Counter()
     noted = _noted(refused)
@@ -213,7 +212,7 @@ def produce(
             return sum(counts.values())
 
         for one in messages:
-            if one.at > ALWAYS and marker_seconds is not None:
+            if one.at > ALWAYS:
                 here = one.at // (marker_seconds * SECOND)
                 if span is not None and here > span:
                     # All that was recorded before this span has been sent: on each partition it stands before this.

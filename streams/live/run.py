@@ -8,13 +8,12 @@ from contextlib import suppress
 from importlib.metadata import version
 from typing import Final
 
-from aiohttp import web
-
 from monitor.plan import Plan
 from streams.codes import Codes
 from streams.live.ending import die
 from streams.live.health import pages
 from streams.live.logs import logger, set_up_logs
+from streams.live.pages import serve
 from streams.live.settings import Settings
 from streams.live.worker import Hook, Monitor, build, no_hook
 
@@ -44,10 +43,8 @@ async def _run(settings: Settings, plan: Plan, codes: Codes, hook: Hook) -> int:
     loop = asyncio.get_running_loop()
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stopping.set)
-    runner = web.AppRunner(pages(monitor, settings.http_token()), access_log=None)
-    await runner.setup()
     try:
-        await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+        runner = await serve(pages(monitor, settings.http_token()), settings.http_host, settings.http_port)
     except OSError:
         die("http: cannot listen")
     # What is there now stays; and patients are many objects that form no cycles.

@@ -13,6 +13,8 @@ from streams.live.settings import Settings, SettingsError, kafka_options
 INPUTS: Final = ("lab-results", "medication-administrations", "patients", "alert-actions")
 STATE: Final = "cmvigil-patient-state-changelog"
 SHOWN_WITHIN_SECONDS: Final = 10.0
+LARGEST_REQUEST: Final = 8 * 1024 * 1024
+"""Bytes of a record that we write ourselves, and of a request that holds it."""
 PATIENCE_SECONDS: Final = 30.0
 """How long a broker is looked for."""
 _SIZE: Final = "max.message.bytes"
@@ -52,11 +54,11 @@ def layout(settings: Settings) -> list[TopicLayout]:
     }
     wanted = {
         **dict.fromkeys(INPUTS, kept),
-        STATE: compacted | {_SIZE: str(8 * 1024 * 1024)},
+        STATE: compacted | {_SIZE: str(LARGEST_REQUEST)},
         "alerts": compacted,
         "alert-log": _FOREVER,
         "audit-log": _FOREVER,
-        "dead-letters": _FOREVER | {_SIZE: str(8 * 1024 * 1024)},
+        "dead-letters": _FOREVER | {_SIZE: str(LARGEST_REQUEST)},
     }
     return [
         TopicLayout(settings.topic(name), settings.partitions, settings.replication_factor, safe | configs)
@@ -72,7 +74,7 @@ def create(
     The monitor's own, or those of `more` alone. A broker that is away is looked for `patience` seconds.
     """
     wanted = layout(settings) if more is None else more
-    with _admin(settings, patience) as admin:
+    with open_admin(settings, patience) as admin:
         there = set(admin.list_topics())
         missing = [one for one in wanted if one.name not in there]
         topics = [
@@ -92,14 +94,14 @@ def create(
 
 def check(settings: Settings, more: Sequence[TopicLayout] | None = None) -> list[str]:
     """What is not as it is to be, each with what to do; empty where all is right. Raises TopicsError."""
-    with _admin(settings) as admin:
+    with open_admin(settings) as admin:
         return list(_wrong(admin, layout(settings) if more is None else more))
 
 
 def retention(settings: Settings) -> dict[str, int]:
     """For how long each topic keeps its records, in ms since they arrived; -1: forever. Raises TopicsError."""
     names = {one.name: one.name.removeprefix(settings.topic_prefix) for one in layout(settings)}
-    with _admin(settings) as admin:
+    with open_admin(settings) as admin:
         there = set(admin.list_topics())
         configs = _configs(admin, [name for name in names if name in there])
     return {names[topic]: int(given.get("retention.ms", -1)) for topic, given in configs.items()}
@@ -107,7 +109,7 @@ def retention(settings: Settings) -> dict[str, int]:
 
 def size_limits(settings: Settings) -> dict[str, int]:
     """The most bytes that a batch of each input topic that is there may have. Raises TopicsError."""
-    with _admin(settings) as admin:
+    with open_admin(settings) as admin:
         there = set(admin.list_topics())
         names = {settings.topic(name): name for name in INPUTS if settings.topic(name) in there}
         configs = _configs(admin, list(names)) if names else {}
@@ -167,11 +169,12 @@ def _read_configs(answer: Any) -> dict[str, dict[str, str]]:
 
 
 @contextmanager
-def _admin(settings: Settings, patience: float = PATIENCE_SECONDS) -> Iterator[Any]:
+def open_admin(settings: Settings, patience: float = PATIENCE_SECONDS) -> Iterator[Any]:
+    """Kafka's own administration. Raises TopicsError where the broker cannot be reached in time, or refuses."""
     try:
         admin = KafkaAdminClient(
             **kafka_options(settings),
-            client_id="cmvigil-topics",
+            client_id="cmvigil-admin",
             request_timeout_ms=20_000,
             bootstrap_timeout_ms=int(patience * 1000),
         )

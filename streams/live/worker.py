@@ -30,7 +30,7 @@ from streams.live.messages import Packed, Refused, Tombstone, dead_letter
 from streams.live.metrics import Meters
 from streams.live.settings import Settings
 from streams.live.table import StateTable
-from streams.live.topics import INPUTS
+from streams.live.topics import INPUTS, LARGEST_REQUEST
 
 TABLE: Final = "patient-state"
 LINGER_SECONDS: Final = 0.02
@@ -464,7 +464,7 @@ def build(settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) ->
         producer_acks=-1,
         producer_request_timeout=30.0,
         producer_linger=0.005,
-        producer_max_request_size=8 * 1024 * 1024,
+        producer_max_request_size=LARGEST_REQUEST,
         # A partition's next batch waits for the answer to its last, and a state is larger than the default of 16 KiB.
         producer_max_batch_size=512 * 1024,
         stream_wait_empty=False,

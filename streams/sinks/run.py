@@ -5,18 +5,16 @@ import logging
 import signal
 import sqlite3
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
-from aiohttp import web
-
 from monitor.times import DAY
+from streams.live.ending import kind_and_place
 from streams.live.logs import logger, set_up_logs
-from streams.live.pages import own_pages
+from streams.live.pages import own_pages, serve
 from streams.sinks.desk import Desk, attend
 from streams.sinks.intake import Intake
 from streams.sinks.meters import SinkMeters
@@ -110,14 +108,12 @@ async def _listen(
         return meters.page(db, wall())
 
     pages = own_pages(lambda: not_ready(intake, settings.ready_lag), metrics, settings.http_token())
-    runner = web.AppRunner(pages, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
     try:
-        await web.TCPSite(runner, settings.http_host, settings.http_port).start()
+        runner = await serve(pages, settings.http_host, settings.http_port)
     except OSError:
         logger.critical("deliverer ends", extra={"why": "http: cannot listen"})
         return False
+    stack.push_async_callback(runner.cleanup)
     return True
 
 
@@ -186,9 +182,9 @@ async def _until_stopped(
     stopped = asyncio.ensure_future(stopping.wait())
     ends: list[asyncio.Future[Any]] = [*work, reading, stopped]
     done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    failed = [one for one in done if one.exception() is not None]
-    for error in (one.exception() for one in failed):
-        logger.critical("deliverer ends", extra={"why": _kind_and_place(error)})
+    failed = [error for one in done if (error := one.exception()) is not None]
+    for error in failed:
+        logger.critical("deliverer ends", extra={"why": kind_and_place(error)})
     stopped.cancel()
     return 1 if failed else 0
 
@@ -216,10 +212,3 @@ def _warn_of_strangers(db: sqlite3.Connection, settings: DeliverySettings) -> No
                 "changes wait for a sink that is not set; set it again, or --drop-sink it",
                 extra={"sink": sink, "count": load.pending + load.refused},
             )
-
-
-def _kind_and_place(error: BaseException | None) -> str:
-    """Of an error its kind and place, and nothing that it says, which may be a patient's."""
-    frames = traceback.extract_tb(error.__traceback__) if error else ()
-    place = f" at {'/'.join(frames[-1].filename.split('/')[-2:])}:{frames[-1].lineno}" if frames else ""
-    return type(error).__name__ + place

@@ -9,7 +9,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from streams.live.settings import Settings, kafka_options
-from streams.live.topics import KEPT_FOREVER, TopicLayout, TopicsError, create
+from streams.live.topics import KEPT_FOREVER, LARGEST_REQUEST, TopicLayout, TopicsError, create
 from streams.sinks.changes import read_change
 from streams.sinks.detected_issue import Story, detected_issue
 from streams.sinks.sending import NO_ANSWER, Answer
@@ -18,8 +18,6 @@ from streams.sinks.store import Delivery
 
 WAIT_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 5.0
-LARGEST: Final = 8 * 1024 * 1024
-"""Bytes: a resource is larger than the change that it is made of."""
 TOO_LARGE: Final = 413
 """HTTP's word for what a broker refuses for its size."""
 
@@ -28,7 +26,7 @@ def topic_layout(settings: Settings, sink: FhirTopicSink) -> TopicLayout:
     """What the topic of a sink is to be."""
     configs = KEPT_FOREVER | {
         "min.insync.replicas": str(settings.min_insync_replicas),
-        "max.message.bytes": str(LARGEST),
+        "max.message.bytes": str(LARGEST_REQUEST),
     }
     return TopicLayout(settings.topic(sink.topic), settings.partitions, settings.replication_factor, configs)
 
@@ -62,7 +60,7 @@ class TopicSender:
                     max_block_ms=int(WAIT_SECONDS * 1000),
                     delivery_timeout_ms=int(WAIT_SECONDS * 1000),
                     request_timeout_ms=int(WAIT_SECONDS * 1000),
-                    max_request_size=LARGEST,
+                    max_request_size=LARGEST_REQUEST,
                 )
             sent = [self._start(one) for one in deliveries]
             answers = [self._answer(one) for one in sent]
