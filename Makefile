@@ -13,13 +13,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
-# Locked requirements, then the project itself. Debian may lack venv: then it is installed, where that is allowed.
+# Locked requirements, then the project itself, compiled at once: where Python may write no bytecode, each start would
+# compile it anew, a third of a second. Debian may lack venv: then it is installed, where that is allowed.
 define install
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed"; exit 1; }
 	[ -x $(BIN)/pip ] || $(PYTHON) -m venv .venv || { \
 		apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv --clear .venv; }
 	$(BIN)/pip install -q --require-hashes -r $(1)
 	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q monitor streams seeds
 	touch $@
 endef
 

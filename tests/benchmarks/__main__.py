@@ -45,10 +45,10 @@ print(time.process_time() - start)
 
 
 def ratio(name, path, limit, runs):
-    """CPU of `cmvigil replay --json` over the CPU of decoding, start of the program included."""
+    """CPU of `cmvigil replay --json`, start of the program included, over the CPU of decoding before and after it."""
     found = []
     for _ in range(runs):
-        _, _, decoded = child(DECODE, path)
+        first = float(child(DECODE, path)[2])
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         with Path(os.devnull).open("wb") as nothing:
             subprocess.run(
@@ -59,10 +59,15 @@ def ratio(name, path, limit, runs):
             )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        found.append((cpu / float(decoded), cpu, float(decoded)))
+        decoded = (first + float(child(DECODE, path)[2])) / 2
+        found.append((cpu / decoded, cpu, decoded))
     middle = statistics.median(one[0] for one in found)
     cpu, decoded = (statistics.median(one[i] for one in found) for i in (1, 2))
-    print(f"{name}: {middle:.1f} x decoding (limit {limit}); {cpu:.2f} s CPU, decoding {decoded:.2f} s", flush=True)
+    runs_seen = ", ".join(f"{one[0]:.1f}" for one in found)
+    print(
+        f"{name}: {middle:.1f} x decoding (limit {limit}; runs {runs_seen}); {cpu:.2f} s CPU, decoding {decoded:.2f} s",
+        flush=True,
+    )
 
 
 HISTORY = """
