@@ -73,9 +73,10 @@ def test_lines_in_any_order_say_the_same(broker, prefix, tmp_path):
         assert_equal(settings, replayed(SAMPLE), running=running)
 
 
-def test_a_simulated_cohort_whose_events_are_late_doubled_and_corrected(broker, prefix, tmp_path):
+@pytest.mark.parametrize(("patients", "days"), [(60, 45), (2000, 14)])
+def test_a_simulated_cohort_whose_events_are_late_doubled_and_corrected(broker, prefix, tmp_path, patients, days):
     log = tmp_path / "cohort.ndjson"
-    command = [CMVIGIL, "simulate", "--patients", "60", "--days", "45", "--seed", "11"]
+    command = [CMVIGIL, "simulate", "--patients", str(patients), "--days", str(days), "--seed", "11"]
     log.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
     settings = settings_for(broker, prefix)
     send(settings, log, folder=tmp_path, marker_seconds=24 * 3600)
