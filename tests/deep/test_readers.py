@@ -39,6 +39,7 @@ print(rejects.count)
 """
 
 
+@pytest.mark.slow
 def test_a_small_archive_of_a_huge_line_is_read_in_bounded_memory(tmp_path):
     packer = zstandard.ZstdCompressor().compressobj()
     packed = b"".join(packer.compress(b"x" * (1 << 24)) for _ in range(64)) + packer.flush()

@@ -145,6 +145,7 @@ def cmvigil(*words):
     return subprocess.run([CMVIGIL, *map(str, words)], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_writes_rules_and_says_what_it_cannot_use(tmp_path):
     path = write(tmp_path / "log.ndjson", EVENTS)
     done = cmvigil("expect", path, "--job", "west")

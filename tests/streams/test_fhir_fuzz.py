@@ -71,6 +71,7 @@ def test_any_json_of_a_resource_type(document: Any, kind: str) -> None:
     check(dumped((document if isinstance(document, dict) else {"entry": document}) | {"resourceType": kind}))
 
 
+@pytest.mark.slow
 @settings(FUZZ, max_examples=300)
 @given(fhir_r4.resources())
 def test_any_r4_resource(resource: dict[str, Any]) -> None:
@@ -79,6 +80,7 @@ def test_any_r4_resource(resource: dict[str, Any]) -> None:
     assert not any(isinstance(one, Refused) and "expected" in one.reason for one in found)
 
 
+@pytest.mark.slow
 @settings(FUZZ, max_examples=300)
 @given(fhir_r4.mutated(fhir_r4.resources()))
 def test_any_mutated_resource(document: Any) -> None:

@@ -53,6 +53,7 @@ def test_what_it_refuses(key, tmp_path):
         assert "pat-77" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_patient_may_come_on_standard_input_and_is_in_no_error(key):
     done = cmvigil("-", "--by", "Lee", given="pat-77\n", **key)
     assert done.returncode == 2

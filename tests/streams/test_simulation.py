@@ -195,6 +195,7 @@ def test_a_withdrawal_or_correction_follows_what_it_replaces():
     assert replaced > 10
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_in_hospitals_does_go_wrong():
     events = [event for life in cohort(300) for event in life.events]
     labs = [event for event in events if event["type"] == "lab"]
@@ -221,6 +222,7 @@ def test_what_goes_wrong_in_hospitals_does_go_wrong():
     }
 
 
+@pytest.mark.slow
 def test_busy_days_are_of_a_realistic_size():
     days = []
     for life in cohort(150):
