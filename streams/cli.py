@@ -1,6 +1,7 @@
 """The command line (contract, section 3). Heavy imports wait until a command needs them."""
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -188,6 +189,12 @@ def simulate(
     truth: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write what really happened to each patient, as NDJSON.")
     ] = None,
+    start: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="DATE", help="The day on which it begins.", show_default="2026-01-05"
+        ),
+    ] = None,
 ) -> None:
     """Write the log of a synthetic cohort to standard output.
 
@@ -197,7 +204,9 @@ def simulate(
     """
     from streams.commands.simulate import run_simulate  # noqa: PLC0415
 
-    _exit(run_simulate(patients=patients, days=days, seed=seed, fhir=fhir, truth_path=truth))
+    _exit(
+        run_simulate(patients=patients, days=days, seed=seed, fhir=fhir, truth_path=truth, start=start and start.date())
+    )
 
 
 LogsArgument = Annotated[list[str], typer.Argument(metavar="LOG...", help="Logs, as for `cmvigil replay`.")]

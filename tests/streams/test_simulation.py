@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import math
+import re
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -14,6 +15,7 @@ import pytest
 
 import streams.simulation.log as log_module
 from monitor.events import Gate, decoder
+from streams.commands.simulate import run_simulate
 from streams.knowledge_files import read_plan
 from streams.simulation import COURSES, as_fhir, live, perfect_course, simulate, to_lines
 from streams.simulation.assays import ASSAYS, DIPSTICK, WHOLE_BLOOD, WHOLE_BLOOD_LOG
@@ -109,6 +111,33 @@ def test_same_seed_same_bytes():
 
     assert run(7) == run(7)
     assert run(7)[0] != run(8)[0]
+
+
+@pytest.mark.parametrize("fhir", [False, True])
+def test_a_cohort_may_begin_on_any_day_and_nothing_but_its_instants_moves(fhir):
+    def lines(**more):
+        truth = io.BytesIO()
+        return [*to_lines(simulate(6, 20, 7), fhir=fhir, truth=truth, **more), truth.getvalue()]
+
+    def earlier(line):
+        return re.sub(rb"\d{4}-\d\d-\d\dT", lambda day: f"{later(day[0], -331)}T".encode(), line)
+
+    def later(day, days):
+        return datetime.fromisoformat(day[:-1].decode()).date() + timedelta(days)
+
+    moved = lines(start=START.date() + timedelta(331))
+    assert moved != lines()
+    assert [earlier(line) for line in moved] == lines()
+
+
+@pytest.mark.parametrize(
+    ("day", "status"), [("1949-12-31", 2), ("1950-01-01", 0), ("2089-12-31", 0), ("2090-01-01", 2)]
+)
+def test_it_begins_where_an_event_may_be(day, status, capsysbinary):
+    assert status == run_simulate(
+        patients=1, days=2, seed=1, fhir=False, truth_path=None, start=datetime.fromisoformat(day).date()
+    )
+    assert (b"recorded_at" in capsysbinary.readouterr().out) == (status == 0)
 
 
 def test_same_bytes_on_every_machine():
