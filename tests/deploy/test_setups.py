@@ -83,6 +83,15 @@ def test_the_image_is_not_root_and_its_health_check_asks_where_a_worker_answers(
     assert f"http://127.0.0.1:{PORTS['worker']}/healthz" in found["HEALTHCHECK"]
 
 
+def test_images_of_others_are_pinned_by_digest_or_said_not_to_be():
+    pinned = re.compile(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}")
+    base = dict(instructions(DOCKERFILE.read_text()))["ARG"].removeprefix("BASE=")
+    images = re.findall(r"(?m)^ +image: (\S+)", COMPOSE.read_text())
+    loose = {one for one in (base, *images) if not pinned.fullmatch(one)}
+    assert loose == {"cmvigil:local", "apache/kafka:4.4.0"}
+    assert "`apache/kafka:4.4.0` is not pinned" in (DEPLOY / "README.md").read_text()
+
+
 # Compose ------------------------------------------------------------------------------------------------------------
 
 # compose-go 2.16.2, schema/compose-spec.json (Apache-2.0), without its descriptions.
