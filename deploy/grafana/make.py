@@ -22,6 +22,13 @@ DUTY: list[Panel] = [
         "m",
         [("(time() - min(cmvigil_canary_last_success_timestamp_seconds)) / 60", "")],
     ),
+    ("Changes that wait for a sink", "stat", "short", [("sum(cmvigil_sink_pending)", "")]),
+    (
+        "Oldest of them, by sink",
+        "stat",
+        "s",
+        [("max by (sink) (cmvigil_sink_oldest_pending_age_seconds)", "{{sink}}")],
+    ),
     (
         "Detection latency (objective: 99 % within 2.5 s)",
         "timeseries",
@@ -117,6 +124,67 @@ DUTY: list[Panel] = [
                 "p99",
             )
         ],
+    ),
+    (
+        "Delivered and refused, by sink (cmvigil deliver)",
+        "timeseries",
+        "ops",
+        [
+            (
+                "sum by (sink, outcome) (rate(cmvigil_sink_deliveries_total"
+                '{outcome=~"delivered|refused"}[$__rate_interval]))',
+                "{{sink}} {{outcome}}",
+            )
+        ],
+    ),
+    (
+        "Attempts that failed and come again, by sink",
+        "timeseries",
+        "ops",
+        [
+            (
+                'sum by (sink) (rate(cmvigil_sink_deliveries_total{outcome="later"}[$__rate_interval]))',
+                "{{sink}}",
+            ),
+            (
+                'sum by (sink) (rate(cmvigil_sink_resends_total{outcome!="delivered"}[$__rate_interval]))',
+                "{{sink}}, told anew",
+            ),
+        ],
+    ),
+    (
+        "Changes that wait, and that were put aside, by sink",
+        "timeseries",
+        "short",
+        [
+            ("max by (sink) (cmvigil_sink_pending)", "{{sink}} waits"),
+            ("max by (sink) (cmvigil_sink_refused)", "{{sink}} refused"),
+            ("max(cmvigil_sink_lag_messages)", "not read of alert-log"),
+        ],
+    ),
+    (
+        "Age of the oldest change that waits, by sink (page: 5 min)",
+        "timeseries",
+        "s",
+        [("max by (sink) (cmvigil_sink_oldest_pending_age_seconds)", "{{sink}}")],
+    ),
+    (
+        "From the monitor's saying so to the delivery (p99), by sink",
+        "timeseries",
+        "s",
+        [
+            (
+                "histogram_quantile(0.99, sum by (le, sink) "
+                "(rate(cmvigil_sink_delay_seconds_bucket[$__rate_interval])))",
+                "{{sink}}",
+            )
+        ],
+    ),
+    (
+        "Sent on because nobody acted, by next sink",
+        "timeseries",
+        "short",
+        [("sum by (sink) (increase(cmvigil_sink_escalations_total[$__rate_interval]))", "{{sink}}")],
     ),
 ]
 CLINIC: list[Panel] = [

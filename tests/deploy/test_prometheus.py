@@ -10,6 +10,7 @@ import pytest
 
 from streams.live.canary import CanaryMeters
 from streams.live.metrics import Meters
+from streams.sinks.meters import SinkMeters
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 RULES = DEPLOY / "prometheus" / "cmvigil.rules.yml"
@@ -205,7 +206,13 @@ def test_an_alert_fires_on_what_it_is_for_and_not_short_of_it(tmp_path, name, fi
 
 def known():
     names = set()
-    for metric in (*Meters().registry.collect(), *CanaryMeters(1, 3600).registry.collect()):
+    of_sinks = SinkMeters(["pharmacy"])
+    of_sinks.resends.labels("pharmacy", "delivered")
+    for metric in (
+        *Meters().registry.collect(),
+        *CanaryMeters(1, 3600).registry.collect(),
+        *of_sinks.registry.collect(),
+    ):
         names.add(metric.name)
         names |= {f"{metric.name}_{end}" for end in ("total", "bucket", "count", "sum", "info")}
     return names
@@ -233,6 +240,17 @@ def test_every_metric_that_a_dashboard_names_is_one_of_the_program_or_recorded()
         named = set(re.findall(r"\bcmvigil_\w+", expression))
         assert named <= known(), title
         assert set(re.findall(r"\bcmvigil:\S+?(?=[\s{}\[)]|$)", expression)) <= recorded, title
+
+
+def test_the_duty_dashboard_shows_what_becomes_of_deliveries_to_each_sink():
+    shown = " ".join(expression for name, _, expression in panels() if name == "duty")
+    for what in ("deliveries_total", "pending", "oldest_pending_age_seconds", "refused", "delay_seconds_bucket"):
+        assert f"cmvigil_sink_{what}" in shown, what
+    # What is asked of outcomes is asked of those that there are.
+    outcomes = {one for found in re.findall(r'outcome=~?"([\w|]+)"', shown) for one in found.split("|")}
+    made = {s.labels["outcome"] for m in SinkMeters(["a"]).deliveries.collect() for s in m.samples}
+    assert outcomes
+    assert outcomes <= made
 
 
 @needs_promtool
