@@ -27,6 +27,7 @@ _PRINTED = {
     "ug/L": "µg/L",
     "[lb_av]": "lb",
 }
+_SPELLED = {"amphotericin b": "amphotericin B", "polymyxin b": "polymyxin B", "ringer's lactate": "Ringer's lactate"}
 _TRANSPLANTS = {
     "hct-allogeneic": "allogeneic HCT",
     "hct-autologous": "autologous HCT",
@@ -42,6 +43,16 @@ def unit_text(unit: str) -> str:
 def transplant_text(kind: str) -> str:
     """A kind of transplant in words."""
     return _TRANSPLANTS.get(kind, kind)
+
+
+def name_text(name: str) -> str:
+    """A drug's name as it is printed: `amphotericin B` for `amphotericin b`."""
+    return _SPELLED.get(name, name)
+
+
+def days_text(number: int) -> str:
+    """So many treatment days: `1 treatment day`, `2 treatment days`."""
+    return "1 treatment day" if number == 1 else f"{number} treatment days"
 
 
 def sentences(text: str) -> str:
@@ -91,7 +102,7 @@ def aged(p: Patient, lab: Lab, t: Time) -> str:
 
 def dose_text(p: Patient, dose: Dose) -> str:
     """An administration: `foscarnet 6000 mg iv`."""
-    name = p.plan.drugs[dose.drug].name
+    name = name_text(p.plan.drugs[dose.drug].name)
     if dose.value is None:
         amount = "not given" if dose.status == "not-done" else "of unknown amount"
     else:
@@ -111,7 +122,7 @@ def drugs_text(p: Patient, names: Iterable[str], t: Time, within: Time) -> str:
         given = p.given.get(p.plan.drug_index[name])
         i = given.last(t) if given is not None else -1
         if given is not None and i >= 0 and t - given.t[i] <= within:
-            found.append(f"{name} ({duration_text(t - given.t[i])} before)")
+            found.append(f"{name_text(name)} ({duration_text(t - given.t[i])} before)")
     return ", ".join(found)
 
 
