@@ -309,9 +309,10 @@ def _against(k: Aki, p: Patient, lab: Lab, figures: Figures) -> str:
         parts.append("no baseline is known")
     if figures.lowest_48h is not None:
         low = figures.lowest_48h
-        up = rounded_text((lab.canon - low.canon) / scale / 1e6, 2)
+        change = rounded_text(abs(lab.canon - low.canon) / scale / 1e6, 2)
+        side = "below" if lab.canon < low.canon else "above"
         parts.append(
-            f"{up} {unit_text(unit.unit_names[lab.unit])} above the lowest of 48 h, {amount_text(p, low)}"
+            f"{change} {unit_text(unit.unit_names[lab.unit])} {side} the lowest of 48 h, {amount_text(p, low)}"
             f" (threshold {rise})"
         )
     if figures.lowest_7d is not None:

@@ -161,6 +161,9 @@ def judge_preemptive(k: Preemptive, p: Patient, t: Time, level: Level) -> Verdic
     relapse = p.latest_episode(RELAPSE, t)
     if relapse is not None and (relapse.end is None or relapse.end > t):
         return YIELDED, NEVER
+    if relapse is not None and relapse.end is not None and relapse.end > hit.load.at:
+        # Replaced for good: only a load after that raises it anew.
+        return GONE, NEVER
     return 1, until + 1
 
 

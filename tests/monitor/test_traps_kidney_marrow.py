@@ -77,6 +77,13 @@ def test_trap_03_creatinine_of_a_new_graft_is_no_baseline(at, expected):
     assert severity([patient(), *events[1:]], "aki") == "warning"
 
 
+@pytest.mark.parametrize(("before", "expected"), [(1.59, "warning"), (1.6, None)])
+def test_trap_03_what_a_new_graft_had_before_the_first_dose_is_no_injury(before, expected):
+    # Its first creatinine of all is no baseline, but what lies not above it is no rise.
+    events = [GRAFTED, creatinine(before, 6 * D), dose("foscarnet", 90, FIRST, "mg/kg"), creatinine(1.0, 11 * D)]
+    assert severity([*events, creatinine(1.6, 19 * D)], "aki") == expected
+
+
 def test_trap_03_a_graft_that_begins_to_work_is_no_injury_and_one_that_fails_may_be_rejected():
     falling = [creatinine(value, FIRST + i * 12 * H) for i, value in enumerate((6.0, 5.2, 4.1, 3.0))]
     assert severity([GRAFTED, *FOSCARNET[1:], *falling], "aki") is None
