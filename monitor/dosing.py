@@ -7,10 +7,10 @@ from functools import lru_cache
 from monitor.patient import Given, Patient, Size
 from monitor.plan import BandInfo, RenalInfo
 from monitor.renal import clearance, weight_at
-from monitor.times import Time, duration_text
+from monitor.times import Time
 from monitor.types import Dose
 from monitor.units import MILLION, decimal_text, quotient_text
-from monitor.wording import amount_text
+from monitor.wording import age_text, amount_text
 
 
 def doses_of(p: Patient, given: Given, i: int) -> list[Dose]:
@@ -79,7 +79,7 @@ def size_text(p: Patient, given: Given, i: int, *, weighed: bool = True) -> str:
     if not weighed or weight is None:
         return f"{parts} ({per_kg})"
     stale = ", older than advised" if at - weight.at > p.plan.renal.weight_age else ""
-    return f"{parts} ({per_kg} by {amount_text(p, weight)}, {duration_text(at - weight.at)} old{stale})"
+    return f"{parts} ({per_kg} by {amount_text(p, weight)}, {age_text(weight, at)}{stale})"
 
 
 def sum_of_doses(given: Given, i: int, start: Time) -> Size | None:

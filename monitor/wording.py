@@ -95,9 +95,14 @@ def dated(p: Patient, lab: Lab) -> str:
     return f"{lab_text(p, lab)}{',' if lab.grade is not None else ''} collected {clock_text(lab.at)}"
 
 
+def age_text(lab: Lab, t: Time) -> str:
+    """How old a result is at `t`: `2 d 4 h old`, or when it was collected if that is now."""
+    return f"{duration_text(t - lab.at)} old" if t > lab.at else f"collected {clock_text(lab.at)}"
+
+
 def aged(p: Patient, lab: Lab, t: Time) -> str:
     """A result with its name and its age at `t`."""
-    return f"{lab_text(p, lab)} ({duration_text(t - lab.at)} old)"
+    return f"{lab_text(p, lab)} ({age_text(lab, t)})"
 
 
 def dose_text(p: Patient, dose: Dose) -> str:

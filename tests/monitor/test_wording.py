@@ -2,8 +2,9 @@
 
 import pytest
 
-from monitor.wording import days_text, name_text, sentences, transplant_text, unit_text
-from tests.monitor.case import D, alerts, dose, every, lab, patient
+from monitor.types import Lab
+from monitor.wording import age_text, days_text, name_text, sentences, transplant_text, unit_text
+from tests.monitor.case import D, alerts, clock, dose, every, lab, patient
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,12 @@ def test_names_of_drugs_as_they_are_printed():
     assert "amphotericin B" in change.detail
     assert "amphotericin B 250 mg iv" in [fact.text for fact in change.evidence]
     assert change.subject == "amphotericin b"
+
+
+def test_what_is_collected_now_is_said_with_its_time():
+    one = Lab("e", 0, clock(D), 0, "2160-0", 1)
+    assert age_text(one, clock(D)) == "collected 2026-01-02 00:00 UTC"
+    assert age_text(one, clock(D) + 60_000_000) == "1 min old"
 
 
 def test_one_of_something_is_no_plural():

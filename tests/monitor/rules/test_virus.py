@@ -299,6 +299,7 @@ def test_stop_criteria_in_hiv_need_90_days_of_cd4():
     assert severity(hiv([]), STOP, 92 * D) is None
     (change,) = [one for one in alerts(hiv(good), 92 * D) if one.code == STOP and one.status == "raised"]
     assert "HIV: CD4 count unbroken" in change.detail
+    assert [one.text for one in change.evidence] == ["CMV DNA <35 IU/mL", "CD4 count 120 /µL", "CD4 count 130 /µL"]
 
 
 def test_step_down_after_21_days_of_induction_with_a_load_not_quantifiable():
