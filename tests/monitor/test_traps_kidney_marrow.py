@@ -317,6 +317,14 @@ def test_trap_27_too_little_is_said_too():
     assert severity([*base, *doses], "dose-below-renal-band") == "warning"
 
 
+@pytest.mark.parametrize(("ago", "said_so"), [(7 * D, True), (7 * D + US, False)])
+def test_trap_27_a_clearance_is_said_with_the_creatinine_before_it(ago, said_so):
+    high = [dose("foscarnet", 90, FIRST + i * 12 * H, "mg/kg") for i in range(2)]
+    labs = [creatinine(0.8, 9 * D - ago), creatinine(1.4, 9 * D + US)]
+    text = detail([patient(), *high, *labs], "dose-above-renal-band")
+    assert (", before it 0.8 mg/dL on 2026-01-03" in text) == said_so
+
+
 @pytest.mark.parametrize("code", ["33914-3", "48642-3", "62238-1", "98979-8"])
 def test_trap_28_egfr_is_no_clearance(code):
     egfr = creatinine(5.0, 11 * D, code=code, unit="mL/min/{1.73_m2}") | {"unit": "mL/min/{1.73_m2}"}
