@@ -126,6 +126,27 @@ def test_trap_07_a_rise_from_a_low_that_stands_alone_is_said_to_be_doubtful(valu
     assert ("perhaps a diluted sample" in text) == doubtful
 
 
+def test_trap_07_the_doubtful_low_is_said_with_what_lies_beside_it():
+    # Beside the low of 48 h, a censored result and one of dialysis are passed over.
+    results = [creatinine(1.0, FIRST), creatinine(0.5, FIRST + D), creatinine(1.1, FIRST + 2 * D)]
+    censored = creatinine(0.6, FIRST + 12 * H, comparator="<")
+    dialysed = creatinine(0.6, FIRST + 36 * H)
+    on = [patient(FIRST + 30 * H, dialysis=True), patient(FIRST + 40 * H, dialysis=False)]
+    expected = (
+        "The low of 0.5 mg/dL lies more than 30 % below the results before and after it (1 mg/dL on"
+        " 2026-01-11 00:00 UTC, 1.1 mg/dL on 2026-01-13 00:00 UTC): perhaps a diluted sample."
+    )
+    assert expected in detail([*FOSCARNET, *results], "aki")
+    assert expected in detail([*FOSCARNET, *results, censored, dialysed, *on], "aki")
+
+
+def test_trap_07_each_low_that_stands_alone_is_said():
+    days = ((10, 1.0), (11, 0.4), (13, 1.0), (15.5, 0.5), (16, 1.1))
+    text = alerts([*FOSCARNET, *(creatinine(value, at * D) for at, value in days)])[-1].detail
+    assert "The low of 0.5 mg/dL" in text
+    assert "The low of 0.4 mg/dL" in text
+
+
 @pytest.mark.parametrize(
     ("before", "after", "doubtful"), [(3.0, 3.29, None), (3.0, 3.3, False), (5.0, 5.3, True), (4.99, 5.5, False)]
 )
@@ -134,7 +155,11 @@ def test_trap_08_a_rise_of_a_high_creatinine_may_be_noise(before, after, doubtfu
     if doubtful is None:
         assert severity(events, "aki") is None
     else:
-        assert ("usual variation" in detail(events, "aki")) == doubtful
+        text = (
+            f"A rise of {100 * (after - before) / before:.1f}".removesuffix(".0")
+            + " %: less than 10 % may be the usual"
+        )
+        assert (f"{text} variation of creatinine." in detail(events, "aki")) == doubtful
 
 
 def test_trap_08_a_rise_by_a_ratio_or_of_a_low_creatinine_is_no_noise():
@@ -216,9 +241,9 @@ ENGRAFTED = [lab("anc", 0.5, (5 + i) * D) for i in range(3)]
 def test_trap_14_before_engraftment_a_low_count_is_said_to_be_that(transplant, day, counts, said_so):
     who = patient(transplant=transplant, transplant_at=when(day * D))
     text = detail([who, *GANCICLOVIR[1:], *counts, lab("anc", 0.4, 11 * D)], "neutropenia")
-    assert (
-        "engraftment is not documented (3 counts running at 0.5 ×10³/µL or more, once they had fallen)" in text
-    ) == said_so
+    day_text = f"Day {int(11 - day)} after {'autologous' if transplant.endswith('autologous') else 'allogeneic'} HCT"
+    counts_text = "3 counts running at 0.5 ×10³/µL or more, once they had fallen"
+    assert (f"{day_text}: engraftment is not documented ({counts_text})." in text) == said_so
 
 
 def test_trap_14_a_transplant_without_a_date_says_nothing_of_engraftment():

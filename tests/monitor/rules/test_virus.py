@@ -99,6 +99,12 @@ def test_a_load_of_more_than_x_reaches_what_x_reaches(value, code):
     assert found == ({code} if code else set())
 
 
+def test_a_fall_ends_a_slow_response_where_a_load_of_more_than_x_had_not():
+    events = [*treated(), *PEAK, load(5_000, 15), more(900, 20)]
+    assert severity(events, SLOW, 21 * D) == "info"
+    assert severity([*events, load(1_000, 22)], SLOW, 22 * D + H) is None
+
+
 def test_a_load_of_more_than_x_is_no_nadir():
     pair = [load(4000, 20), load(4000, 25)]
     assert severity([*treated(), load(9000, 1), load(1000, 10), *pair], REBOUND, 25 * D + H) == "warning"
