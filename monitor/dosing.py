@@ -1,5 +1,6 @@
 """What a dose amounts to, and what a label's dosing table permits at a clearance."""
 
+from bisect import bisect_right
 from fractions import Fraction
 from functools import lru_cache
 
@@ -9,6 +10,7 @@ from monitor.renal import clearance, weight_at
 from monitor.times import Time
 from monitor.types import Dose
 from monitor.units import MILLION, decimal_text, quotient_text
+from monitor.wording import age_text, amount_text
 
 
 def doses_of(p: Patient, given: Given, i: int) -> list[Dose]:
@@ -59,8 +61,8 @@ def number_text(size: Size) -> str:
     return quotient_text(size.numerator, size.denominator * MILLION, 2)
 
 
-def size_text(p: Patient, given: Given, i: int) -> str:
-    """A dose as charted, and as its label doses it where that is another: `350 mg (5 mg/kg)`."""
+def size_text(p: Patient, given: Given, i: int, *, weighed: bool = True) -> str:
+    """A dose as charted, and as its label doses it where that is another: `350 mg (5 mg/kg by 70 kg, 2 d old)`."""
     parts = " + ".join(
         f"{decimal_text(dose.value)} {p.plan.dose_units[dose.unit][0]}" if dose.value is not None else "unknown amount"
         for dose in doses_of(p, given, i)
@@ -70,7 +72,14 @@ def size_text(p: Patient, given: Given, i: int) -> str:
     if course is None or not course.dosed_per_kg or size is None:
         return parts
     per_kg = f"{number_text(size)} mg/kg"
-    return parts if parts == per_kg else f"{parts} ({per_kg})"
+    if parts == per_kg:
+        return parts
+    at = given.t[i]
+    weight = weight_at(p, at)
+    if not weighed or weight is None:
+        return f"{parts} ({per_kg})"
+    stale = ", older than advised" if at - weight.at > p.plan.renal.weight_age else ""
+    return f"{parts} ({per_kg} by {amount_text(p, weight)}, {age_text(weight, at)}{stale})"
 
 
 def sum_of_doses(given: Given, i: int, start: Time) -> Size | None:
@@ -116,23 +125,25 @@ def bands_near(renal: RenalInfo, crcl: int, near_hundredths: int) -> list[BandIn
 
 
 def fits_maintenance(p: Patient, renal: RenalInfo, given: Given, i: int, course_start: Time) -> bool:
-    """Whether the course's doses of the last 48 h are no more than its maintenance column permits at this clearance.
+    """Whether the course's doses of the last 48 h are no more, nor more often, than its maintenance column permits.
 
     False where that cannot be known: an unknown phase counts as induction, which has the shorter gaps.
     """
     constants = p.plan.renal
     t = given.t[i]
     crcl = clearance(p, t, renal.per_kg, constants.creatinine_age)
-    total = sum_of_doses(given, i, max(t - constants.window, course_start - 1))
+    start = max(t - constants.window, course_start - 1)
+    total = sum_of_doses(given, i, start)
     if isinstance(crcl, str) or total is None:
         return False
-    return all(_within(p, renal, value, total) for value in (crcl.low, crcl.high))
+    count = i + 1 - bisect_right(given.t, start, 0, i + 1)
+    return all(_within(p, renal, value, total, count) for value in (crcl.low, crcl.high))
 
 
-def _within(p: Patient, renal: RenalInfo, crcl: int, total: Size) -> bool:
+def _within(p: Patient, renal: RenalInfo, crcl: int, total: Size, count: int) -> bool:
     constants = p.plan.renal
     band = band_at(renal, crcl)
-    if band is None:
+    if band is None or count > band.often:
         return False
     allowed = band.allowed
     if renal.tablet is not None:

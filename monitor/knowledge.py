@@ -300,6 +300,7 @@ class Renal(Entry):
     near_band: Number
     induction_days: Number
     maintenance_window: Span
+    maintenance_jitter: Span
     dose_tolerance: Number
 
 

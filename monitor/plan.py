@@ -123,7 +123,7 @@ class CourseInfo(msgspec.Struct, gc=False, eq=False):
 class BandInfo(msgspec.Struct, gc=False, eq=False):
     """One row of a label's dosing table: columns of (amount in millionths of mg or mg/kg, interval).
 
-    `allowed`: the most that the maintenance column permits in the window by which a phase is read.
+    `allowed`: the most that the maintenance column permits in the window by which a phase is read, in `often` doses.
     """
 
     bound: int
@@ -131,6 +131,7 @@ class BandInfo(msgspec.Struct, gc=False, eq=False):
     induction: tuple[tuple[int, Time], ...]
     maintenance: tuple[tuple[int, Time], ...]
     allowed: int
+    often: int
 
 
 class RenalInfo(msgspec.Struct, gc=False, eq=False):
@@ -488,7 +489,9 @@ def _renal(data: Drug, plan: Plan) -> RenalInfo | None:
     for b in renal.bands:
         maintenance = columns(b.maintenance)
         allowed = max(dose * max(1, window // every) for dose, every in maintenance)
-        bands.append(BandInfo(millionths(b.bound), b.from_ is not None, columns(b.induction), maintenance, allowed))
+        often = max(max(1, window // every) for _, every in maintenance)
+        lower = millionths(b.bound), b.from_ is not None
+        bands.append(BandInfo(*lower, columns(b.induction), maintenance, allowed, often))
     tablet = plan.dose_amount(renal.tablet)[0] if renal.tablet else None
     return RenalInfo(renal.index == "mL/min/kg", tablet, tuple(bands))
 
@@ -524,6 +527,6 @@ def _renal_constants(renal: Renal) -> RenalConstants:
         int(renal.female_factor.value * 100),
         int(renal.near_band.value * 100),
         int(renal.induction_days.value),
-        renal.maintenance_window.value,
+        renal.maintenance_window.value - renal.maintenance_jitter.value,
         int(renal.dose_tolerance.value * 100),
     )

@@ -6,10 +6,10 @@ an eGFR in mL/min/1.73 m2. Sources: Cockcroft and Gault 1976; the labels' dosing
 
 from monitor.patient import Clearance, DoseState, Patient, Series
 from monitor.plan import INTENT_TREATMENT
-from monitor.times import Time
+from monitor.times import Time, clock_text
 from monitor.types import EQUAL, Lab
 from monitor.units import MILLION, quotient_text
-from monitor.wording import aged
+from monitor.wording import aged, amount_text
 
 
 def weight_at(p: Patient, t: Time) -> Lab | None:
@@ -99,11 +99,14 @@ def _cockcroft_gault(p: Patient, age: int, creatinine: Lab, weight: Lab | None) 
 
 
 def clearance_text(p: Patient, crcl: Clearance, t: Time) -> str:
-    """A clearance for a reader, with what it rests on and how old that is."""
+    """A clearance for a reader, with what it rests on, how old that is, and the creatinine before it: is it steady?"""
     low, high = quotient_text(crcl.low, MILLION, 2), quotient_text(crcl.high, MILLION, 2)
     unit = "mL/min" if crcl.weight is not None else "mL/min/kg"
     size = f"{low} {unit}" if low == high else f"{low} to {high} {unit} (sex not known)"
-    basis = [aged(p, crcl.creatinine, t)]
+    latest = crcl.creatinine
+    before = _recent(p.series[p.plan.creatinine], latest.at - 1, p.plan.renal.creatinine_age)
+    trend = f", before it {amount_text(p, before)} on {clock_text(before.at)}" if before is not None else ""
+    basis = [aged(p, latest, t) + trend]
     if crcl.weight is not None:
         old = ", older than advised" if t - crcl.weight.at > p.plan.renal.weight_age else ""
         basis.append(aged(p, crcl.weight, t) + old)

@@ -19,6 +19,11 @@ def is_quantifiable(load: Lab) -> bool:
     return load.mark in (EQUAL, MORE, AT_LEAST)
 
 
+def is_bound(load: Lab) -> bool:
+    """Whether a load is known to lie above its number, `>x`: it reaches what x reaches, and is below nothing."""
+    return load.mark in (MORE, AT_LEAST)
+
+
 def quantifiable_between(p: Patient, start: Time, end: Time) -> bool:
     """Whether any quantifiable CMV DNA was collected between two times, both included."""
     series = p.series[p.plan.cmv]
@@ -93,6 +98,19 @@ def change_text(value: int, base: int, *, log: bool) -> str:
     if value == base:
         return "level with"
     return f"{abs(change):.2f} log10 {'above' if change > 0 else 'below'}"
+
+
+def distance_text(load: Lab, base: Lab, *, log: bool) -> str:
+    """How far a load lies from another, as a bound where either is `>x`: `at least 0.52 log10 below`."""
+    if is_bound(load) and is_bound(base):
+        return "at an unknown distance from"
+    change = change_text(load.canon, base.canon, log=log)
+    if not is_bound(load) and not is_bound(base):
+        return change
+    side = "above" if is_bound(load) else "below"
+    if load.canon == base.canon:
+        return f"{change} or {side}"
+    return f"{'at least' if change.endswith(side) else 'at most'} {change}"
 
 
 def halves_text(halves: int) -> str:

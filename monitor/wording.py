@@ -27,6 +27,7 @@ _PRINTED = {
     "ug/L": "µg/L",
     "[lb_av]": "lb",
 }
+_SPELLED = {"amphotericin b": "amphotericin B", "polymyxin b": "polymyxin B", "ringer's lactate": "Ringer's lactate"}
 _TRANSPLANTS = {
     "hct-allogeneic": "allogeneic HCT",
     "hct-autologous": "autologous HCT",
@@ -42,6 +43,16 @@ def unit_text(unit: str) -> str:
 def transplant_text(kind: str) -> str:
     """A kind of transplant in words."""
     return _TRANSPLANTS.get(kind, kind)
+
+
+def name_text(name: str) -> str:
+    """A drug's name as it is printed: `amphotericin B` for `amphotericin b`."""
+    return _SPELLED.get(name, name)
+
+
+def days_text(number: int) -> str:
+    """So many treatment days: `1 treatment day`, `2 treatment days`."""
+    return "1 treatment day" if number == 1 else f"{number} treatment days"
 
 
 def sentences(text: str) -> str:
@@ -84,14 +95,19 @@ def dated(p: Patient, lab: Lab) -> str:
     return f"{lab_text(p, lab)}{',' if lab.grade is not None else ''} collected {clock_text(lab.at)}"
 
 
+def age_text(lab: Lab, t: Time) -> str:
+    """How old a result is at `t`: `2 d 4 h old`, or when it was collected if that is now."""
+    return f"{duration_text(t - lab.at)} old" if t > lab.at else f"collected {clock_text(lab.at)}"
+
+
 def aged(p: Patient, lab: Lab, t: Time) -> str:
     """A result with its name and its age at `t`."""
-    return f"{lab_text(p, lab)} ({duration_text(t - lab.at)} old)"
+    return f"{lab_text(p, lab)} ({age_text(lab, t)})"
 
 
 def dose_text(p: Patient, dose: Dose) -> str:
     """An administration: `foscarnet 6000 mg iv`."""
-    name = p.plan.drugs[dose.drug].name
+    name = name_text(p.plan.drugs[dose.drug].name)
     if dose.value is None:
         amount = "not given" if dose.status == "not-done" else "of unknown amount"
     else:
@@ -111,7 +127,7 @@ def drugs_text(p: Patient, names: Iterable[str], t: Time, within: Time) -> str:
         given = p.given.get(p.plan.drug_index[name])
         i = given.last(t) if given is not None else -1
         if given is not None and i >= 0 and t - given.t[i] <= within:
-            found.append(f"{name} ({duration_text(t - given.t[i])} before)")
+            found.append(f"{name_text(name)} ({duration_text(t - given.t[i])} before)")
     return ", ".join(found)
 
 

@@ -11,7 +11,7 @@ from monitor.plan import AnalyteInfo, Plan
 from monitor.times import ALWAYS, DAY, Time, iso, parse_time
 from monitor.types import EQUAL, Alert, Dose, Episode, Fact, Fold, Lab, Person, Rule
 from monitor.units import MILLION, decimal_text, rounded_text
-from monitor.wording import amount_text, dose_text, unit_text
+from monitor.wording import amount_text, dose_text, name_text, unit_text
 from streams.knowledge_view import NumberView, numbers
 
 _BEFORE: Final = 14 * DAY
@@ -181,7 +181,7 @@ def _fact(p: Patient, fact: Fact, as_of: Time, basis: set[str]) -> FactView:
     elif isinstance(fact, Dose):
         kind, status = "administration", fact.status
         if fact.drug >= 0:
-            what, text = p.plan.drugs[fact.drug].name, dose_text(p, fact)
+            what, text = name_text(p.plan.drugs[fact.drug].name), dose_text(p, fact)
     elif isinstance(fact, Person):
         kind, what = "patient", "patient"
     late = fact.recorded > as_of

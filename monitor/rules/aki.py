@@ -4,6 +4,8 @@ KDIGO 2012 by creatinine, against the lowest of 48 h, the lowest of 7 d, and the
 minimum alone drifts up with a slow injury). Numbers: `rules.aki`.
 """
 
+from collections.abc import Iterator
+from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
 
@@ -11,10 +13,10 @@ import msgspec
 
 from monitor.baseline import course_baseline
 from monitor.exposure import Tails, drug_given_last, exposed_until, tails_of
-from monitor.knowledge import Amount, DrugName, Ladder, RuleData, Span, Tail
+from monitor.knowledge import Amount, DrugName, Ladder, Number, RuleData, Span, Tail
 from monitor.patient import Baseline, Patient, Series
 from monitor.plan import DIALYSIS, TRANSPLANT, Amounts, Kind, Plan
-from monitor.times import NEVER, Time, clock_text, duration_text
+from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import AT_LEAST, AT_MOST, EQUAL, GONE, LESS, MORE, OVER, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.units import rounded_text
 from monitor.wording import amount_text, dated, drugs_text, each_once, unit_text
@@ -38,6 +40,11 @@ class AkiData(RuleData):
     mimic_not_within: Span
     nephrotoxins: tuple[DrugName, ...]
     nephrotoxins_within: Span
+    interferes: tuple[DrugName, ...]
+    interferes_within: Span
+    dip: Number
+    noise_from: Amount
+    noise_below: Number
 
 
 class Aki(msgspec.Struct, gc=False, frozen=True):
@@ -56,13 +63,14 @@ class Aki(msgspec.Struct, gc=False, frozen=True):
     mimics: tuple[int, ...]
     first_within: Time
     not_within: Time
+    noise_from: Amounts
 
 
 class Figures(NamedTuple):
-    """What one creatinine amounts to. `absolute`: its stage rests on the absolute rise alone."""
+    """What one creatinine amounts to. `by_ratio`: one of the ratios holds, not the absolute rise alone."""
 
     stage: int
-    absolute: bool
+    by_ratio: bool
     lowest_48h: Lab | None
     lowest_7d: Lab | None
     baseline: Baseline | None
@@ -87,6 +95,7 @@ def build(code: str, data: AkiData, plan: Plan) -> list[Rule]:
         tuple(plan.drug_index[name] for name in data.mimics),
         data.mimic_first_within.value,
         data.mimic_not_within.value,
+        creatinine.amounts(data.noise_from),
     )
     doses = tuple(plan.doses(name) for name in data.drugs)
     return [
@@ -101,7 +110,7 @@ def build(code: str, data: AkiData, plan: Plan) -> list[Rule]:
             say=partial(say, k),
             references=data.references,
             quiet=(*doses, *(plan.doses(name) for name in data.mimics), TRANSPLANT, DIALYSIS),
-            told=tuple(plan.doses(name) for name in data.nephrotoxins),
+            told=tuple(plan.doses(name) for name in (*data.nephrotoxins, *data.interferes)),
             named=lambda p, t: drug_given_last(p, k.tails, t),
         )
     ]
@@ -133,7 +142,7 @@ def judge(k: Aki, p: Patient, t: Time, level: Level) -> Verdict:
         if level <= 0 or (lab.mark not in (MORE, AT_LEAST) and _near_baseline(k, lab, figures.baseline)):
             return GONE, NEVER
         return min(level, STAGE_1) if lab.mark == EQUAL else level, end
-    if stage == 1 and figures.absolute and _mimicked_by(k, p, lab.at) is not None:
+    if stage == 1 and not figures.by_ratio and _mimicked_by(k, p, lab.at) is not None:
         return MIMICKED, end
     return stage + 1, end
 
@@ -173,7 +182,7 @@ def figures_of(k: Aki, p: Patient, series: Series, i: int) -> Figures:
         stage = max(stage, 1)
     if stage and value >= k.stage_3_from[lab.unit]:
         stage = 3
-    return Figures(stage, stage == 1 and not ratio_stage, lowest_48h, lowest_7d, baseline, before)
+    return Figures(stage, ratio_stage > 0, lowest_48h, lowest_7d, baseline, before)
 
 
 def _last_before(p: Patient, series: Series, start: Time) -> Lab | None:
@@ -223,7 +232,7 @@ def say(k: Aki, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     figures = figures_of(k, p, series, i)
     stage = max(figures.stage, 1)
     drug = (episode.drug or "").capitalize()
-    parts = [f"{dated(p, lab)}: {_against(k, p, lab, figures)}"]
+    parts = [f"{dated(p, lab)}: {_against(k, p, lab, figures)}", *_doubts(k, p, series, i, figures)]
     mimic = _mimicked_by(k, p, lab.at) if level == MIMICKED else None
     title = f"{drug}: creatinine {amount_text(p, lab)}, KDIGO stage {stage}"
     if figures.stage == 0:
@@ -242,10 +251,42 @@ def say(k: Aki, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     others = drugs_text(p, (name for name in k.data.nephrotoxins if name != own), t, k.data.nephrotoxins_within.value)
     if others:
         parts.append(f"Other nephrotoxic drugs within {duration_text(k.data.nephrotoxins_within.value)}: {others}")
+    interferes = drugs_text(p, k.data.interferes, t, k.data.interferes_within.value)
+    if interferes:
+        parts.append(f"{interferes} may read as creatinine in an enzymatic assay: ask for the method")
+    grafted, kind = p.transplant(lab.at)
+    if kind == "solid-organ":
+        since = f" on {clock_text(grafted)}" if grafted != ALWAYS else ""
+        parts.append(
+            f"Solid-organ transplant{since}: of a kidney graft also rejection, calcineurin inhibitor level, BK virus"
+        )
     basis = (lab, figures.lowest_48h, figures.lowest_7d, *(figures.baseline.labs if figures.baseline else ()))
     facts = each_once(one for one in basis if one is not None)
     severity = ("", "info", "warning", "critical", "critical")[level]
     return Words(title, ". ".join(parts) + ".", k.data.advice.get(severity, ""), facts)  # type: ignore[call-overload]
+
+
+def _doubts(k: Aki, p: Patient, series: Series, i: int, figures: Figures) -> Iterator[str]:
+    """What speaks against the figures: a low that stands alone, or a rise within what creatinine varies by."""
+    lab, dip, noise = series.x[i], Fraction(k.data.dip.value), Fraction(k.data.noise_below.value)
+    plain = [one for one in series.x[: i + 1] if one.mark == EQUAL and not (p.dialysis and p.on_dialysis(one.at))]
+    low_48h = figures.lowest_48h
+    for low in each_once(one for one in (low_48h, figures.lowest_7d) if one is not None):
+        at = plain.index(low)
+        before, after = plain[at - 1] if at else low, plain[at + 1] if at + 1 < len(plain) else lab
+        if low.canon < (1 - dip) * min(before.canon, after.canon):
+            beside = f"{amount_text(p, before)} on {clock_text(before.at)}, {amount_text(p, after)} on"
+            yield (
+                f"The low of {amount_text(p, low)} lies more than {rounded_text(dip * 100, 0)} % below the results"
+                f" before and after it ({beside} {clock_text(after.at)}): perhaps a diluted sample"
+            )
+    if figures.stage and not figures.by_ratio and low_48h is not None and low_48h.canon >= k.noise_from[low_48h.unit]:
+        share = Fraction(lab.canon - low_48h.canon, low_48h.canon)
+        if share < noise:
+            yield (
+                f"A rise of {rounded_text(share * 100, 1)} %: less than {rounded_text(noise * 100, 0)} % may be the"
+                " usual variation of creatinine"
+            )
 
 
 def _against(k: Aki, p: Patient, lab: Lab, figures: Figures) -> str:
@@ -268,9 +309,10 @@ def _against(k: Aki, p: Patient, lab: Lab, figures: Figures) -> str:
         parts.append("no baseline is known")
     if figures.lowest_48h is not None:
         low = figures.lowest_48h
-        up = rounded_text((lab.canon - low.canon) / scale / 1e6, 2)
+        change = rounded_text(abs(lab.canon - low.canon) / scale / 1e6, 2)
+        side = "below" if lab.canon < low.canon else "above"
         parts.append(
-            f"{up} {unit_text(unit.unit_names[lab.unit])} above the lowest of 48 h, {amount_text(p, low)}"
+            f"{change} {unit_text(unit.unit_names[lab.unit])} {side} the lowest of 48 h, {amount_text(p, low)}"
             f" (threshold {rise})"
         )
     if figures.lowest_7d is not None:

@@ -389,6 +389,15 @@ def _least(k: Below, band: BandInfo, phase: int) -> Fraction:
     return min(Fraction(dose * k.window_maintenance, every) for dose, every in band.maintenance)
 
 
+def _least_text(k: Below, band: BandInfo, phase: int, unit: str) -> str:
+    """The column that asks for least: `450 mg every 12 h`; for foscarnet's induction the share of it that counts."""
+    dose, every = min(
+        band.induction if phase == INDUCTION else band.maintenance, key=lambda column: column[0] / column[1]
+    )
+    share = f"{k.induction_share} of " if phase == INDUCTION and k.induction_share != 1 else ""
+    return f"{share}{number_text(dose)} {unit} every {every // HOUR} h"
+
+
 def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """What was given, the least that the label asks for, and what was charted as not given."""
     at = last_dose(p, k.drug, t)
@@ -408,8 +417,8 @@ def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> 
     parts = [
         (
             f"Doses of the last {duration_text(window)}: {number_text(total)} {unit}, {share} % of the"
-            f" {rounded_text(least / MILLION, 2)} {unit} that the label's least column asks for (threshold"
-            f" {rounded_text(k.share * 100, 0)} %)"
+            f" {rounded_text(least / MILLION, 2)} {unit} that the label's least column asks for"
+            f" ({_least_text(k, band, at.state.phase, unit)}; threshold {rounded_text(k.share * 100, 0)} %)"
         ),
         f"Clearance {clearance_text(p, crcl, t)}",
     ]

@@ -232,7 +232,10 @@ def _beside_infusion(k: Calcium, lab: Lab, start: Time, end: Time) -> str:
     if end > start and lab.at < end:
         after = duration_text(lab.at - start)
         return f"Drawn during the {k.drug} infusion of {clock_text(start)}, {after} after its start"
-    return f"Drawn {duration_text(lab.at - end)} after the {k.drug} dose of {clock_text(start)}"
+    if end > start:
+        return f"Drawn {duration_text(lab.at - end)} after the end of the {k.drug} infusion of {clock_text(start)}"
+    after = duration_text(lab.at - start)
+    return f"Drawn {after} after the {k.drug} dose of {clock_text(start)}, whose end is not charted"
 
 
 KINDS = {"hypocalcemia": Kind(CalciumData, build)}

@@ -378,16 +378,18 @@ def judge_predose(k: Predose, p: Patient, t: Time, level: Level) -> Verdict:
     return (1, at.over) if _missing(k, p, t) else (GONE, NEVER)
 
 
-def _missing(k: Predose, p: Patient, t: Time) -> list[str]:
+def _missing(k: Predose, p: Patient, t: Time) -> list[tuple[str, Lab | None]]:
+    """Each test that is missing, with its latest result."""
     missing = []
     for group in k.tests:
-        found = False
+        latest: Lab | None = None
         for analyte in group:
             series = p.series[analyte]
             i = series.last(t) if series is not None else -1
-            found = found or (series is not None and i >= 0 and t - series.t[i] <= k.within)
-        if not found:
-            missing.append(" or ".join(p.plan.analytes[analyte].name for analyte in group))
+            if series is not None and i >= 0 and (latest is None or series.t[i] > latest.at):
+                latest = series.x[i]
+        if latest is None or t - latest.at > k.within:
+            missing.append((" or ".join(p.plan.analytes[analyte].name for analyte in group), latest))
     return missing
 
 
@@ -395,10 +397,17 @@ def say_predose(k: Predose, p: Patient, t: Time, level: Level, episode: Episode)
     """Which tests were not collected before which dose."""
     at = last_dose(p, k.drug, t)
     assert at is not None
-    missing = ", ".join(_missing(k, p, at.given.t[at.i]))
-    name = p.plan.drugs[k.drug].name.capitalize()
-    detail = f"{_last_dose_text(p, at)}. Not collected in the {duration_text(k.within)} before: {missing}."
-    return Words(f"{name} given without {missing}", detail, k.data.advice.get("warning", ""), (at.dose,))
+    t = at.given.t[at.i]
+    missing = _missing(k, p, t)
+    names = ", ".join(name for name, _ in missing)
+    lasts = ", ".join(
+        f"{name} ({f'last {amount_text(p, lab)}, {duration_text(t - lab.at)} old' if lab else 'none on file'})"
+        for name, lab in missing
+    )
+    within = duration_text(k.within)
+    detail = f"{_last_dose_text(p, at)}. Not collected in the {within} before: {lasts}."
+    title = f"{p.plan.drugs[k.drug].name.capitalize()} given without {names} of the {within} before"
+    return Words(title, detail, k.data.advice.get("warning", ""), (at.dose,))
 
 
 # Dose and interval -------------------------------------------------------------------------------------------------
@@ -522,7 +531,7 @@ def say_dose(k: DoseNumbers, p: Patient, t: Time, level: Level, episode: Episode
     faults = _faults(k, p, at)
     name = p.plan.drugs[k.drug].name.capitalize()
     wrong = "; ".join(text for _, text in faults)
-    title = f"{name} {size_text(p, at.given, at.i)}: {wrong}"
+    title = f"{name} {size_text(p, at.given, at.i, weighed=False)}: {wrong}"
     detail = f"{_last_dose_text(p, at)}: {wrong}."
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
     before = (at.given.x[at.i - 1],) if at.i else ()

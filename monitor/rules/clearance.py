@@ -27,7 +27,7 @@ from monitor.virology import (
     readings,
     treating_now,
 )
-from monitor.wording import amount_text, cutoff_text, dated
+from monitor.wording import amount_text, cutoff_text, dated, days_text
 
 CLEARANCE, STOP = "viral-clearance", "stop-criteria-met"
 
@@ -145,7 +145,7 @@ def say_clearance(k: Clearance, p: Patient, t: Time, level: Level, episode: Epis
     status = "; ".join(dated(p, lab) for lab in immune) if immune else "no lymphocytes and no CD4 count on file"
     detail = (
         f"{dated(p, cleared.first)} and {dated(p, cleared.second)}, and all between, are not detected or below"
-        f" quantification. Joined therapy since {clock_text(therapy.start)}, {therapy.days} treatment days."
+        f" quantification. Joined therapy since {clock_text(therapy.start)}, {days_text(therapy.days)}."
         f" Immune status: {status}."
     )
     return Words("Viral clearance", detail, k.data.advice.get("info", ""), (cleared.second, cleared.first, *immune))
@@ -298,7 +298,7 @@ def say_stop(k: Stop, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
     facts = [found[-1].lab]
     parts = [
         (
-            f"{therapy.days} treatment days of joined therapy since {clock_text(therapy.start)} (at least {needed} with"
+            f"{days_text(therapy.days)} of joined therapy since {clock_text(therapy.start)} (at least {needed} with"
             f" {p.plan.drugs[drug].name})"
         ),
         f"Viral clearance, last {dated(p, found[-1].lab)} (at most {duration_text(k.load_age)} old)",
@@ -426,7 +426,7 @@ def say_step_down(k: StepDown, p: Patient, t: Time, level: Level, episode: Episo
     lab = readings(p, t)[-1].lab
     days = induction_days(k, p, therapy, t)
     detail = (
-        f"{days} treatment days at induction intensity since {clock_text(therapy.start)} (threshold {k.days})."
+        f"{days_text(days)} at induction intensity since {clock_text(therapy.start)} (threshold {k.days})."
         f" {dated(p, lab)}: not quantifiable."
     )
     return Words(f"Step-down due after {days} days of induction", detail, k.data.advice.get("info", ""), (lab,))

@@ -16,7 +16,7 @@ from monitor.plan import Amounts, Kind, Plan
 from monitor.reading import is_below
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Dose, Episode, Lab, Level, Rule, Verdict, Words
-from monitor.wording import dated, dose_text
+from monitor.wording import dated, dose_text, name_text
 
 SPEAKS, SPEAKS_LOUDER = 1, 2
 
@@ -68,7 +68,7 @@ def _met(k: Meeting, p: Patient, t: Time) -> tuple[Time, Time]:
 def say(k: Meeting, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """Which drugs, when each was given last, and why that matters."""
     doses = [dose for drug in k.drugs if (dose := last_given(k, p, drug, t)) is not None]
-    names = [p.plan.drugs[drug].name for drug in k.drugs]
+    names = [name_text(p.plan.drugs[drug].name) for drug in k.drugs]
     given = "; ".join(f"{dose_text(p, dose)} on {clock_text(dose.at)}" for dose in doses)
     detail = f"{given}. Both within {duration_text(k.within)}: {k.effect}."
     return Words(f"{names[0].capitalize()} with {' and '.join(names[1:])}: {k.effect}", detail, k.advice, tuple(doses))

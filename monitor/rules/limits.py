@@ -10,15 +10,16 @@ from functools import partial
 import msgspec
 
 from monitor.exposure import Tails, drug_given_last, exposed_until, tails_of
-from monitor.knowledge import Amount, AnalyteName, DrugName, RuleData, Span, Tail
+from monitor.knowledge import Amount, AnalyteName, DrugName, Number, RuleData, Span, Tail
 from monitor.patient import Patient, Series
-from monitor.plan import Amounts, Kind, Plan
+from monitor.plan import TRANSPLANT, Amounts, Kind, Plan
 from monitor.reading import is_below
-from monitor.times import NEVER, Time, clock_text, duration_text
+from monitor.times import ALWAYS, DAY, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
-from monitor.wording import amount_text, cutoff_text, dated, drugs_text
+from monitor.wording import amount_text, cutoff_text, dated, drugs_text, transplant_text
 
 WARNING, CRITICAL = 1, 2
+HCT = ("hct-allogeneic", "hct-autologous")
 STARTED_BELOW = "started-below-count-limits"
 
 
@@ -33,6 +34,9 @@ class LimitData(RuleData):
     recovered_twice: Amount | None = None
     named: dict[str, tuple[DrugName, ...]] = {}
     named_within: Span
+    engrafted_from: Amount | None = None
+    engrafted_counts: Number | None = None
+    engrafted_by: Span | None = None
 
 
 class Limit(msgspec.Struct, gc=False, frozen=True):
@@ -46,6 +50,7 @@ class Limit(msgspec.Struct, gc=False, frozen=True):
     recovered_once: Amounts | None
     recovered_twice: Amounts | None
     stands: Time
+    engrafted_from: Amounts | None
 
 
 def build(code: str, data: LimitData, plan: Plan) -> list[Rule]:
@@ -66,6 +71,7 @@ def build(code: str, data: LimitData, plan: Plan) -> list[Rule]:
         amounts(data.recovered_once),
         amounts(data.recovered_twice),
         started.stands_for.value if covered else 0,  # type: ignore[union-attr]
+        amounts(data.engrafted_from),
     )
     doses = tuple(plan.doses(name) for name in data.drugs)
     return [
@@ -80,7 +86,7 @@ def build(code: str, data: LimitData, plan: Plan) -> list[Rule]:
             say=partial(say, k),
             references=data.references,
             quiet=doses,
-            told=tuple(plan.doses(name) for names in data.named.values() for name in names),
+            told=(TRANSPLANT, *(plan.doses(name) for names in data.named.values() for name in names)),
             follows=(STARTED_BELOW,) if k.stands else (),
             rank=1 if k.stands else 0,
             named=lambda p, t: drug_given_last(p, k.tails, t),
@@ -160,6 +166,7 @@ def say(k: Limit, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     last, which = p.last_dose(tuple(drug for drug, _ in k.tails), t)
     start = p.state_start(which, t)
     parts.append(f"Course of {p.plan.drugs[which].name} since {clock_text(start)}, last dose {clock_text(last)}")
+    parts += _engraftment(k, p, series, i)
     within = k.data.named_within.value
     for what, names in k.data.named.items():
         text = drugs_text(p, names, t, within)
@@ -168,6 +175,29 @@ def say(k: Limit, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     title = f"{(episode.drug or '').capitalize()}: {analyte.name} {amount_text(p, lab)}"
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
     return Words(title, ". ".join(parts) + ".", advice, tuple(series.x[max(0, i - 1) : i + 1][::-1]))
+
+
+def _engraftment(k: Limit, p: Patient, series: Series, i: int) -> list[str]:
+    """That a stem cell graft is not seen to have taken, where that may be why a count is low."""
+    at = series.t[i]
+    grafted, kind = p.transplant(at)
+    if k.engrafted_from is None or k.data.engrafted_counts is None or k.data.engrafted_by is None:
+        return []
+    if kind not in HCT or grafted == ALWAYS or at - grafted > k.data.engrafted_by.value:
+        return []
+    needed = int(k.data.engrafted_counts.value)
+    running = most = 0
+    fallen = False
+    for lab in series.x[series.last(grafted) + 1 : i + 1]:
+        below = is_below(lab, k.engrafted_from) is not False
+        running = 0 if below else running + 1
+        most = max(most, running) if fallen or not below else 0
+        fallen = fallen or below
+    if most >= needed:
+        return []
+    limit = cutoff_text(p.plan.analytes[k.analyte], k.engrafted_from, series.x[i])
+    day = f"Day {(at - grafted) // DAY} after {transplant_text(kind)}"
+    return [f"{day}: engraftment is not documented ({needed} counts running at {limit} or more, once they had fallen)"]
 
 
 def _earlier(p: Patient, series: Series, i: int) -> str:

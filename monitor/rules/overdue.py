@@ -10,11 +10,12 @@ from functools import partial
 import msgspec
 
 from monitor.actions import promises_text
-from monitor.courses import MAINTAINING, NO_PHASE
+from monitor.courses import INDUCTION, MAINTAINING, NO_PHASE
 from monitor.knowledge import Amount, AnalyteName, DrugName, Entry, RuleData, Span
 from monitor.patient import DoseState, Patient
 from monitor.plan import INTENT_TREATMENT, PERSON, TRANSPLANT, Amounts, Kind, Plan
 from monitor.reading import is_below
+from monitor.renal import clearance
 from monitor.therapy import therapy_at
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Episode, Lab, Level, Rule, Verdict, Words
@@ -247,6 +248,7 @@ def say(k: Overdue, p: Patient, t: Time, level: Level, episode: Episode) -> Word
     phase = "prophylaxis" if state.intent != INTENT_TREATMENT else "maintenance" if state.phase == MAINTAINING else ""
     if not phase:
         phase = "treatment" if k.gaps.induction is None or state.phase == NO_PHASE else "induction"
+        phase += _unknown_text(k, p, state, t)
     lines, labs = [], []
     for group in k.tests:
         names = " or ".join(p.plan.analytes[analyte].name for analyte in group)
@@ -271,6 +273,16 @@ def say(k: Overdue, p: Patient, t: Time, level: Level, episode: Episode) -> Word
         parts.append(promises)
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
     return Words(f"{name.capitalize()}: {_in_sentence(k.data.title)}", ". ".join(parts) + ".", advice, tuple(labs))
+
+
+def _unknown_text(k: Overdue, p: Patient, state: DoseState, t: Time) -> str:
+    """Why a course counts as induction that may have been stepped down: its phase cannot be known."""
+    renal = p.plan.drugs[k.drug].course.renal  # type: ignore[union-attr]
+    if renal is None or not state.reads_renal or state.phase != INDUCTION or k.gaps.induction is None:
+        return ""
+    given = p.given[k.drug]
+    known = clearance(p, given.t[given.last(t)], renal.per_kg, p.plan.renal.creatinine_age)
+    return f" (or maintenance, not known at the last dose: {known})" if isinstance(known, str) else ""
 
 
 def _in_sentence(title: str) -> str:

@@ -18,6 +18,7 @@ from monitor.plan import Kind, Plan
 from monitor.times import DAY, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Dose, Episode, Level, Rule, Verdict, Words
 from monitor.units import MILLION, decimal_text, rounded_text
+from monitor.wording import name_text
 
 INFO, WARNING = 1, 2
 LONGEST_FLUID = 2 * DAY
@@ -172,7 +173,7 @@ def say_hydration(k: Hydration, p: Patient, t: Time, level: Level, episode: Epis
     start, end = _window(k, p, at)
     found, least = rounded_text(Fraction(volume(k, p, at), MILLION), 0), decimal_text(needed(k, at))
     name = p.plan.drugs[k.drug].name.capitalize()
-    fluids = ", ".join(p.plan.drugs[fluid].name for fluid in k.fluids)
+    fluids = ", ".join(name_text(p.plan.drugs[fluid].name) for fluid in k.fluids)
     first = ", before the first dose" if at.state.count == 1 and k.small_up_to is not None else ""
     detail = (
         f"Dose {at.state.count} of {clock_text(at.given.t[at.i])}: {size_text(p, at.given, at.i)}. Charted from"

@@ -21,13 +21,14 @@ from monitor.types import GONE, YIELDED, Episode, Lab, Level, Rule, Verdict, Wor
 from monitor.virology import (
     CLEAR,
     NUMBER,
-    change_text,
+    distance_text,
     halves_text,
+    is_bound,
     readings,
     rises,
     untreated_for,
 )
-from monitor.wording import amount_text, dated
+from monitor.wording import amount_text, dated, days_text
 
 REFRACTORY, PROBABLE, SLOW = "refractory-cmv", "probable-refractory-cmv", "slow-viral-response"
 _ORDER = (SLOW, PROBABLE, REFRACTORY)
@@ -170,9 +171,10 @@ def _answer(p: Patient, one: Reading, series: list[Reading], held: Answer | None
 def _ended(p: Patient, held: Answer, one: Reading) -> bool:
     """Whether a load, or the time before it, ends what stood."""
     if held.code != SLOW:
-        return one.lab.canon < held.peak.canon or untreated_for(p, held.load.at, one.at, p.plan.viral.after_therapy)
+        below = one.lab.canon < held.peak.canon and not is_bound(one.lab)
+        return below or untreated_for(p, held.load.at, one.at, p.plan.viral.after_therapy)
     fallen = rises(held.peak.canon, one.lab.canon, p.plan.viral.slow_fall, log=one.log) >= 0
-    return fallen or not went_on(p, held.therapy, held.load.at, one.at)
+    return (fallen and not is_bound(one.lab)) or not went_on(p, held.therapy, held.load.at, one.at)
 
 
 def _held(p: Patient, one: Reading, therapy: TherapyState, peak: Lab, held: Answer | None) -> Answer | None:
@@ -192,7 +194,7 @@ def _held(p: Patient, one: Reading, therapy: TherapyState, peak: Lab, held: Answ
         return held
     fallen = rises(peak.canon, value, viral.slow_fall, log=one.log) >= 0
     if fallen:
-        return None
+        return held if is_bound(one.lab) else None
     if value >= viral.high[one.lab.unit]:
         return Answer(SLOW, one, peak, therapy, counted, underdosed=False)
     return held
@@ -246,12 +248,12 @@ def say(k: Response, p: Patient, t: Time, level: Level, episode: Episode) -> Wor
     lab, peak = answer.load.lab, answer.peak
     parts = [
         (
-            f"{dated(p, lab)}: {change_text(lab.canon, peak.canon, log=answer.load.log)} the peak of day -3 to 7,"
+            f"{dated(p, lab)}: {distance_text(lab, peak, log=answer.load.log)} the peak of day -3 to 7,"
             f" {amount_text(p, peak)} on {clock_text(peak.at)} ({_threshold_text(p, k.code)})"
         ),
         (
-            f"Joined therapy since {clock_text(answer.therapy.start)}: {answer.therapy.days} treatment days by then,"
-            f" {answer.counted} of them without an alert of too low a dose"
+            f"Joined therapy since {clock_text(answer.therapy.start)}: {days_text(answer.therapy.days)} by"
+            f" then, {answer.counted} of them without an alert of too low a dose"
         ),
     ]
     title = f"{k.data.title}: {amount_text(p, lab)}, peak of the first week {amount_text(p, peak)}"

@@ -22,8 +22,8 @@ from monitor.rules.response import PROBABLE, REFRACTORY
 from monitor.therapy import days_by, going_on_until, treatment_times, went_on
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
-from monitor.virology import CLEAR, NUMBER, in_series, readings, rises, treating_now
-from monitor.wording import amount_text, cutoff_text, dated, transplant_text
+from monitor.virology import CLEAR, NUMBER, in_series, is_bound, readings, rises, treating_now
+from monitor.wording import amount_text, cutoff_text, dated, days_text, transplant_text
 
 RELAPSE = "relapse"
 
@@ -161,6 +161,9 @@ def judge_preemptive(k: Preemptive, p: Patient, t: Time, level: Level) -> Verdic
     relapse = p.latest_episode(RELAPSE, t)
     if relapse is not None and (relapse.end is None or relapse.end > t):
         return YIELDED, NEVER
+    if relapse is not None and relapse.end is not None and relapse.end > hit.load.at:
+        # Replaced for good: only a load after that raises it anew.
+        return GONE, NEVER
     return 1, until + 1
 
 
@@ -444,8 +447,8 @@ def _rebound(p: Patient, series: list[Reading], i: int) -> Hit | None:
     assert therapy is not None
     twice = therapy.days > viral.treatment_days and before is not None and before.state == NUMBER
     if twice and before is not None and days_by(p, therapy, before.at) > viral.treatment_days:
-        numbers = [other.lab.canon for other in series[: i - 1] if other.state == NUMBER and other.at >= therapy.start]
-        nadir = min(numbers, default=None)
+        since = [other for other in series[: i - 1] if other.state == NUMBER and other.at >= therapy.start]
+        nadir = min((other.lab.canon for other in since if not is_bound(other.lab)), default=None)
         if nadir is not None and all(
             rises(two.lab.canon, nadir, viral.rebound_rise, log=one.log) >= 0 for two in (before, one)
         ):
@@ -463,7 +466,7 @@ def say_rebound(k: Rebound, p: Patient, t: Time, level: Level, episode: Episode)
     assert hit is not None
     therapy = hit.load.therapy
     assert therapy is not None
-    more = f"Joined therapy since {clock_text(therapy.start)}, {therapy.days} treatment days by then"
+    more = f"Joined therapy since {clock_text(therapy.start)}, {days_text(therapy.days)} by then"
     return _say(p, k.data.title, hit, more, k.data.advice.get("warning", ""))
 
 

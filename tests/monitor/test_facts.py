@@ -94,7 +94,7 @@ def test_a_reason_names_four_facts_and_counts_the_others():
 
 @pytest.mark.parametrize(
     ("at", "words"),
-    [(FIRST + H, "during the foscarnet infusion"), (FIRST + 3 * H, "after the foscarnet dose")],
+    [(FIRST + H, "during the foscarnet infusion"), (FIRST + 3 * H, "after the end of the foscarnet infusion")],
 )
 def test_calcium_says_when_it_was_drawn(at, words):
     infusion = dose("foscarnet", 90, FIRST, "mg/kg", ended_at=FIRST + 2 * H, recorded_at=FIRST + 2 * H)

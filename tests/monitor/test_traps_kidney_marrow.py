@@ -1,25 +1,41 @@
 """The known traps of kidney, marrow, electrolytes and data: where a naive threshold is wrong.
 
-Numbers are those of the project's list of traps. Not here, and why:
+Numbers are those of the project's list of traps. Of these, in part:
 
-- 3 (graft function): that results of the first week give no baseline is tested; that an alert may be a rejection is
-  for the reader, the monitor sees no biopsy.
-- 7 (a baseline too low), 8 (0.3 of 5.0): KDIGO's criteria are applied as they stand; the alert shows the figures.
-- 13, 14, 15 (benign neutropenia, other causes, transfusions, clumping): no event says so; other drugs are named.
-- 17, 20 (drip-arm samples, delayed separation): neither glucose, sodium nor the receipt time is an input.
-- 19 (time since the infusion): in the text alone.
-- 28 (eGFR): its LOINC codes are no creatinine and are not watched (tested under 28).
-- 37 (fluids by mouth, as nutrition): no such administration is one of the fluids; a site says `charts_fluids = false`.
-- 48 (merged patients): `patient_id` is opaque; the age is taken at each moment (tested under 48).
-- 50 (assay interference): no event names the method.
-- 54 (CTCAE version): a source in the knowledge, tested there by its name (tested under 54).
+- 3: an alert may be a rejection; the monitor sees no biopsy, and says so beside a solid organ.
+- 7, 8: KDIGO's criteria are applied as they stand (a diluted sample, 0.3 of 5.0); the alert says what speaks against.
+- 13, 14: no event says Duffy-null, chemotherapy or hemophagocytosis; what is given and an HCT are named.
+- 37: fluids by mouth, as nutrition: no such administration is one of the fluids; a site says `charts_fluids = false`.
+- 48: merged patients: `patient_id` is opaque; the age is taken at each moment.
+- 50: no event names the method; flucytosine is named.
 - 32, 34, 35, 38 to 46: virus, monitoring and combinations, in a module of their own.
+
+Those that do not apply at all are listed in docs/readings.md; the last test holds that none is forgotten.
 """
+
+import re
+from pathlib import Path
 
 import pytest
 
 from monitor.events import Rejected
-from tests.monitor.case import US, ZERO, D, H, alerts, dose, every, lab, patient, plan, run, said, severity, when
+from tests.monitor.case import (
+    MINUTE,
+    US,
+    ZERO,
+    D,
+    H,
+    alerts,
+    dose,
+    every,
+    lab,
+    patient,
+    plan,
+    run,
+    said,
+    severity,
+    when,
+)
 
 FIRST = 10 * D
 FOSCARNET = [patient(), dose("foscarnet", 90, FIRST, "mg/kg")]
@@ -45,6 +61,37 @@ def test_trap_02_dialysis():
     assert severity([*FOSCARNET, *sawtooth], "aki") is not None
 
 
+def detail(events, code, until=None):
+    """The text of the one alert of a code as it was raised."""
+    (change,) = [one for one in alerts(events, until) if one.code == code and one.status == "raised"]
+    return change.detail
+
+
+GRAFTED = patient(transplant="solid-organ", transplant_at=when(ZERO))
+
+
+@pytest.mark.parametrize(("at", "expected"), [(7 * D - US, None), (7 * D, "warning")])
+def test_trap_03_creatinine_of_a_new_graft_is_no_baseline(at, expected):
+    events = [GRAFTED, *FOSCARNET[1:], creatinine(1.0, at), creatinine(1.5, 15 * D)]
+    assert severity(events, "aki") == expected
+    assert severity([patient(), *events[1:]], "aki") == "warning"
+
+
+@pytest.mark.parametrize(("before", "expected"), [(1.59, "warning"), (1.6, None)])
+def test_trap_03_what_a_new_graft_had_before_the_first_dose_is_no_injury(before, expected):
+    # Its first creatinine of all is no baseline, but what lies not above it is no rise.
+    events = [GRAFTED, creatinine(before, 6 * D), dose("foscarnet", 90, FIRST, "mg/kg"), creatinine(1.0, 11 * D)]
+    assert severity([*events, creatinine(1.6, 19 * D)], "aki") == expected
+
+
+def test_trap_03_a_graft_that_begins_to_work_is_no_injury_and_one_that_fails_may_be_rejected():
+    falling = [creatinine(value, FIRST + i * 12 * H) for i, value in enumerate((6.0, 5.2, 4.1, 3.0))]
+    assert severity([GRAFTED, *FOSCARNET[1:], *falling], "aki") is None
+    rising = [creatinine(1.0, 9 * D), creatinine(1.6, 12 * D)]
+    assert "rejection" in detail([GRAFTED, *FOSCARNET[1:], *rising], "aki")
+    assert "rejection" not in detail([*FOSCARNET, *rising], "aki")
+
+
 def test_trap_04_no_baseline_is_said():
     p = run([*FOSCARNET, creatinine(1.0, FIRST + 3 * D)])
     assert any(code == "aki" and "baseline" in reason for code, reason in p.unjudged())
@@ -61,6 +108,65 @@ def test_trap_06_a_slow_rise_meets_the_fixed_baseline():
     slow = [creatinine(1.0 + 0.1 * i, FIRST + 3 * i * D) for i in range(6)]
     doses = [dose("foscarnet", 90, at, "mg/kg") for at in every(D, FIRST, FIRST + 20 * D)]
     assert severity([patient(), creatinine(1.0, ZERO), *doses, *slow], "aki") == "warning"
+
+
+def test_trap_07_one_diluted_sample_moves_no_baseline():
+    before = [creatinine(value, at * D) for at, value in enumerate((1.0, 0.5, 1.0))]
+    assert severity([*FOSCARNET, *before, creatinine(1.4, 20 * D)], "aki") is None
+    assert severity([*FOSCARNET, *before, creatinine(1.5, 20 * D)], "aki") == "warning"
+
+
+@pytest.mark.parametrize(
+    ("values", "doubtful"), [((1.0, 0.69, 1.04), True), ((1.0, 0.7, 1.05), False), ((0.69, 1.04), False)]
+)
+def test_trap_07_a_rise_from_a_low_that_stands_alone_is_said_to_be_doubtful(values, doubtful):
+    results = [creatinine(value, FIRST + i * D) for i, value in enumerate(values)]
+    text = detail([*FOSCARNET, *results], "aki")
+    assert ("more than 30 % below the results before and after it" in text) == doubtful
+    assert ("perhaps a diluted sample" in text) == doubtful
+
+
+def test_trap_07_the_doubtful_low_is_said_with_what_lies_beside_it():
+    # Beside the low of 48 h, a censored result and one of dialysis are passed over.
+    results = [creatinine(1.0, FIRST), creatinine(0.5, FIRST + D), creatinine(1.1, FIRST + 2 * D)]
+    censored = creatinine(0.6, FIRST + 12 * H, comparator="<")
+    dialysed = creatinine(0.6, FIRST + 36 * H)
+    on = [patient(FIRST + 30 * H, dialysis=True), patient(FIRST + 40 * H, dialysis=False)]
+    expected = (
+        "The low of 0.5 mg/dL lies more than 30 % below the results before and after it (1 mg/dL on"
+        " 2026-01-11 00:00 UTC, 1.1 mg/dL on 2026-01-13 00:00 UTC): perhaps a diluted sample."
+    )
+    assert expected in detail([*FOSCARNET, *results], "aki")
+    assert expected in detail([*FOSCARNET, *results, censored, dialysed, *on], "aki")
+
+
+def test_trap_07_each_low_that_stands_alone_is_said():
+    days = ((10, 1.0), (11, 0.4), (13, 1.0), (15.5, 0.5), (16, 1.1))
+    text = alerts([*FOSCARNET, *(creatinine(value, at * D) for at, value in days)])[-1].detail
+    assert "The low of 0.5 mg/dL" in text
+    assert "The low of 0.4 mg/dL" in text
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "doubtful"), [(3.0, 3.29, None), (3.0, 3.3, False), (5.0, 5.3, True), (4.99, 5.5, False)]
+)
+def test_trap_08_a_rise_of_a_high_creatinine_may_be_noise(before, after, doubtful):
+    events = [*FOSCARNET, creatinine(before, 9 * D), creatinine(before, 10 * D), creatinine(after, 11 * D)]
+    if doubtful is None:
+        assert severity(events, "aki") is None
+    else:
+        text = (
+            f"A rise of {100 * (after - before) / before:.1f}".removesuffix(".0")
+            + " %: less than 10 % may be the usual"
+        )
+        assert (f"{text} variation of creatinine." in detail(events, "aki")) == doubtful
+
+
+def test_trap_08_a_rise_by_a_ratio_or_of_a_low_creatinine_is_no_noise():
+    by_ratio = [creatinine(3.0, 4 * D), creatinine(5.0, 10 * D), creatinine(5.3, 11 * D)]
+    assert "usual variation" not in detail([*FOSCARNET, *by_ratio], "aki")
+    low = [creatinine(2.99, 10 * D, "mg/dL"), creatinine(3.289, 10 * D + H), creatinine(3.29, 11 * D)]
+    assert "usual variation" not in detail([*FOSCARNET, *low], "aki")
 
 
 def test_trap_09_a_high_value_without_a_change_is_no_stage_3():
@@ -97,6 +203,54 @@ def test_trap_12_a_percentage_is_no_count():
     assert severity([*GANCICLOVIR, percent, lab("wbc", 50, 11 * D)], "neutropenia") == "critical"
 
 
+@pytest.mark.parametrize(("ago", "said_so"), [(14 * D, True), (14 * D + US, False)])
+def test_trap_13_growth_factor_masks_a_count_and_the_patient_s_own_earlier_counts_are_shown(ago, said_so):
+    given = dose("filgrastim", 0.3, 11 * D - ago, route="sc")
+    text = detail([*GANCICLOVIR, given, lab("anc", 0.95, 5 * D), lab("anc", 0.9, 11 * D)], "neutropenia")
+    assert ("G-CSF (the count is not the marrow's own) within 14 d: filgrastim" in text) == said_so
+    assert "Before: 0.95 ×10³/µL on 2026-01-06" in text
+
+
+@pytest.mark.parametrize("code", ["neutropenia", "thrombocytopenia"])
+@pytest.mark.parametrize(("ago", "said_so"), [(14 * D, True), (14 * D + US, False)])
+def test_trap_14_what_else_lowers_counts_is_named(code, ago, said_so):
+    given = dose("mycophenolate", 1000, 11 * D - ago, route="oral")
+    low = {"neutropenia": lab("anc", 0.9, 11 * D), "thrombocytopenia": lab("platelets", 40, 11 * D)}[code]
+    assert ("mycophenolate (14 d before)" in detail([*GANCICLOVIR, given, low], code)) == said_so
+
+
+FALLEN = lab("anc", 0.49, 4 * D)
+ENGRAFTED = [lab("anc", 0.5, (5 + i) * D) for i in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("transplant", "day", "counts", "said_so"),
+    [
+        ("hct-allogeneic", 0, [], True),
+        ("hct-autologous", 0, [], True),
+        ("solid-organ", 0, [], False),
+        ("hct-allogeneic", 0, [FALLEN, *ENGRAFTED[1:]], True),
+        ("hct-allogeneic", 0, [FALLEN, *ENGRAFTED], False),
+        ("hct-allogeneic", 0, ENGRAFTED, True),
+        ("hct-allogeneic", 0, [FALLEN, *ENGRAFTED[:2], lab("anc", 0.49, 6 * D + H), ENGRAFTED[2]], True),
+        ("hct-allogeneic", 4, [FALLEN, *ENGRAFTED], True),
+        ("hct-allogeneic", -31, [], True),
+        ("hct-allogeneic", -31 - 1e-9, [], False),
+    ],
+)
+def test_trap_14_before_engraftment_a_low_count_is_said_to_be_that(transplant, day, counts, said_so):
+    who = patient(transplant=transplant, transplant_at=when(day * D))
+    text = detail([who, *GANCICLOVIR[1:], *counts, lab("anc", 0.4, 11 * D)], "neutropenia")
+    day_text = f"Day {int(11 - day)} after {'autologous' if transplant.endswith('autologous') else 'allogeneic'} HCT"
+    counts_text = "3 counts running at 0.5 ×10³/µL or more, once they had fallen"
+    assert (f"{day_text}: engraftment is not documented ({counts_text})." in text) == said_so
+
+
+def test_trap_14_a_transplant_without_a_date_says_nothing_of_engraftment():
+    who = patient(transplant="hct-allogeneic")
+    assert "engraftment" not in detail([who, *GANCICLOVIR[1:], lab("anc", 0.4, 11 * D)], "neutropenia")
+
+
 def test_trap_16_edta():
     labs = [lab("potassium", 9, 11 * D), lab("calcium", 4, 11 * D), lab("magnesium", 0.8, 11 * D)]
     events = [*FOSCARNET, *labs]
@@ -109,6 +263,21 @@ def test_trap_18_albumin_and_ionized_calcium():
     assert severity([*FOSCARNET, lab("calcium", 7.4, 11 * D), lab("albumin", 2.5, 11 * D)], "hypocalcemia") is None
     normal = [lab("calcium", 9.0, 11 * D), lab("ionized", 0.85, 11 * D)]
     assert severity([*FOSCARNET, *normal], "hypocalcemia") == "critical"
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said"),
+    [
+        (2 * H - MINUTE, "Drawn during the foscarnet infusion of 2026-01-11 00:00 UTC, 1 h 59 min after its start"),
+        (2 * H, "Drawn 0 min after the end of the foscarnet infusion of 2026-01-11 00:00 UTC"),
+        (3 * H, "Drawn 1 h after the end of the foscarnet infusion of 2026-01-11 00:00 UTC"),
+    ],
+)
+def test_trap_19_ionized_calcium_is_told_with_its_place_beside_the_infusion(drawn, said):
+    given = dose("foscarnet", 90, FIRST, "mg/kg", ended_at=FIRST + 2 * H)
+    assert said in detail([patient(), given, lab("ionized", 0.85, FIRST + drawn)], "hypocalcemia")
+    open_end = detail([*FOSCARNET, lab("ionized", 0.85, FIRST + drawn)], "hypocalcemia")
+    assert "after the foscarnet dose of 2026-01-11 00:00 UTC, whose end is not charted" in open_end
 
 
 def test_trap_21_late_results_count_from_their_collection():
@@ -171,6 +340,14 @@ def test_trap_27_too_little_is_said_too():
     doses = [dose("ganciclovir", 2, at, "mg/kg", indication="treatment") for at in every(12 * H, FIRST, FIRST + 3 * D)]
     base = [patient(), lab("weight", 70, 9 * D), creatinine(0.9, 9 * D), lab("cmv", 5000, 9 * D)]
     assert severity([*base, *doses], "dose-below-renal-band") == "warning"
+
+
+@pytest.mark.parametrize(("ago", "said_so"), [(7 * D, True), (7 * D + US, False)])
+def test_trap_27_a_clearance_is_said_with_the_creatinine_before_it(ago, said_so):
+    high = [dose("foscarnet", 90, FIRST + i * 12 * H, "mg/kg") for i in range(2)]
+    labs = [creatinine(0.8, 9 * D - ago), creatinine(1.4, 9 * D + US)]
+    text = detail([patient(), *high, *labs], "dose-above-renal-band")
+    assert (", before it 0.8 mg/dL on 2026-01-03" in text) == said_so
 
 
 @pytest.mark.parametrize("code", ["33914-3", "48642-3", "62238-1", "98979-8"])
@@ -252,6 +429,13 @@ def test_trap_49_dipsticks(word, expected):
     assert severity([*CIDOFOVIR, lab("dipstick", word, 9 * D)], "cidofovir-contraindicated") == expected
 
 
+@pytest.mark.parametrize(("ago", "said_so"), [(48 * H, True), (48 * H + US, False)])
+def test_trap_50_flucytosine_may_read_as_creatinine(ago, said_so):
+    given = dose("flucytosine", 2000, 12 * D - ago, route="oral")
+    text = detail([*FOSCARNET, given, creatinine(1.0, 9 * D), creatinine(1.6, 12 * D)], "aki")
+    assert ("Flucytosine (2 d before) may read as creatinine in an enzymatic assay" in text) == said_so
+
+
 def test_trap_51_other_causes_and_repletion_are_named():
     given = [dose("magnesium sulfate", 2, FIRST + 12 * H, "g"), lab("magnesium", 1.0, FIRST + D)]
     (change,) = [one for one in alerts([*FOSCARNET, *given]) if one.code == "hypomagnesemia"]
@@ -271,3 +455,14 @@ def test_trap_53_one_alert_an_episode():
 def test_trap_54_the_version_of_ctcae_is_a_source():
     (change,) = [one for one in alerts([*GANCICLOVIR, lab("anc", 0.9, 11 * D)]) if one.code == "neutropenia"]
     assert any("CTCAE) v5.0" in one for one in change.references)
+
+
+def test_every_trap_has_a_test_of_its_name_or_does_not_apply():
+    here = Path(__file__)
+    tests = "".join(path.read_text() for path in here.parent.glob("test_traps_*.py"))
+    named = {int(number) for number in re.findall(r"^def test_trap_(\d\d)_", tests, re.MULTILINE)}
+    page = (here.parents[2] / "docs/readings.md").read_text()
+    section = page.partition("## Traps that do not apply\n")[2].partition("\n## ")[0]
+    listed = [int(number) for number in re.findall(r"^- (\d+) ", section, re.MULTILINE)]
+    assert listed == [15, 17, 20]
+    assert sorted([*named, *listed]) == list(range(1, 55))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from monitor.virology import change_text, halves_text
+from monitor.types import AT_LEAST, EQUAL, MORE, Lab
+from monitor.virology import change_text, distance_text, halves_text
 
 MILLION = 1_000_000
 
@@ -21,6 +22,25 @@ MILLION = 1_000_000
 )
 def test_a_change_in_log10(value, base, log, text):
     assert change_text(value, base, log=log) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "mark", "base", "base_mark", "text"),
+    [
+        (3_000, EQUAL, 10_000, EQUAL, "0.52 log10 below"),
+        (3_000, EQUAL, 10_000, MORE, "at least 0.52 log10 below"),
+        (3_000, EQUAL, 10_000, AT_LEAST, "at least 0.52 log10 below"),
+        (100_000, EQUAL, 10_000, MORE, "at most 1.00 log10 above"),
+        (10_000, EQUAL, 10_000, MORE, "level with or below"),
+        (3_000, MORE, 10_000, EQUAL, "at most 0.52 log10 below"),
+        (100_000, AT_LEAST, 10_000, EQUAL, "at least 1.00 log10 above"),
+        (10_000, MORE, 10_000, EQUAL, "level with or above"),
+        (10_000, MORE, 10_000, MORE, "at an unknown distance from"),
+    ],
+)
+def test_a_distance_from_or_to_a_load_above_what_can_be_counted_is_a_bound(value, mark, base, base_mark, text):
+    load, peak = (Lab("e", 0, 0, 0, "72493-0", *one) for one in ((value, 0, mark), (base, 0, base_mark)))
+    assert distance_text(load, peak, log=False) == text
 
 
 def test_half_decades():

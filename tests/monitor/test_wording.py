@@ -2,8 +2,9 @@
 
 import pytest
 
-from monitor.wording import sentences, transplant_text, unit_text
-from tests.monitor.case import D, alerts, dose, every, lab, patient
+from monitor.types import Lab
+from monitor.wording import age_text, days_text, name_text, sentences, transplant_text, unit_text
+from tests.monitor.case import D, alerts, clock, dose, every, lab, patient
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,35 @@ def test_sentences_begin_with_a_capital_and_quotes_stay_as_they_are(text, printe
 )
 def test_units_are_printed_as_laboratories_do(unit, printed):
     assert unit_text(unit) == printed
+
+
+def test_names_of_drugs_as_they_are_printed():
+    assert [name_text(name) for name in ("amphotericin b", "polymyxin b", "ringer's lactate", "colistin")] == [
+        "amphotericin B",
+        "polymyxin B",
+        "Ringer's lactate",
+        "colistin",
+    ]
+    both = [patient(), dose("foscarnet", 90, D, "mg/kg"), dose("amphotericin b", 250, D)]
+    (change,) = [one for one in alerts(both) if one.code == "nephrotoxic-combination"]
+    assert "amphotericin B" in change.title
+    assert "amphotericin B" in change.detail
+    assert "amphotericin B 250 mg iv" in [fact.text for fact in change.evidence]
+    assert change.subject == "amphotericin b"
+
+
+def test_what_is_collected_now_is_said_with_its_time():
+    one = Lab("e", 0, clock(D), 0, "2160-0", 1)
+    assert age_text(one, clock(D)) == "collected 2026-01-02 00:00 UTC"
+    assert age_text(one, clock(D) + 60_000_000) == "1 min old"
+
+
+def test_one_of_something_is_no_plural():
+    assert [days_text(number) for number in (0, 1, 2)] == [
+        "0 treatment days",
+        "1 treatment day",
+        "2 treatment days",
+    ]
 
 
 def test_kinds_of_transplant_in_words():

@@ -165,7 +165,7 @@ def phase_of(case: Case, drug: str, doses: tuple[Dose, ...], before: list[str]) 
 
 
 def fits_maintenance(case: Case, drug: str, doses: tuple[Dose, ...], t: int) -> bool:
-    amounts = [amount(case, d) for d in doses if t - 48 * tb.HOUR < d.at <= t]
+    amounts = [amount(case, d) for d in doses if t - 45 * tb.HOUR < d.at <= t]  # 48 h, a dose up to 90 min off
     if None in amounts:
         return False
     given = sum(amounts)
@@ -175,6 +175,8 @@ def fits_maintenance(case: Case, drug: str, doses: tuple[Dose, ...], t: int) -> 
         if i is None:
             return False
         columns = tb.BANDS[drug][i][3]
+        if len(amounts) > max(48 // hours if hours < 48 else 1 for _, hours in columns):
+            return False
         allowed = max(Fraction(mg) * (Fraction(48, hours) if hours < 48 else 1) for mg, hours in columns)
         return given - allowed < tb.TABLET if drug == "valganciclovir" else given <= allowed * Fraction("1.1")
 

@@ -63,6 +63,7 @@ class Load:
     kind: str
     value: Fraction
     recorded: int
+    above: bool = False  # `>x`: the value is x, and the load lies above it
 
     def log(self) -> bool:
         return self.unit in (tb.LOG_IU, tb.LOG_COPIES)

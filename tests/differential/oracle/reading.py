@@ -162,7 +162,7 @@ def read_load(e: dict, at: int) -> Load | None:
         kind = "clear"
     else:
         kind = "number"
-    return Load(at, e["code"], unit, kind, value, recorded)
+    return Load(at, e["code"], unit, kind, value, recorded, sign == ">")
 
 
 def split_series(loads: list[Load]) -> dict[tuple[str, str | None], list[Load]]:

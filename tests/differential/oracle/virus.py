@@ -125,10 +125,11 @@ class Response:
     def settle(self, series: Series, load: Load) -> None:
         """End what a load ends."""
         clear = load.kind == "clear"
+        plain = load.kind == "number" and not load.above  # `>x` is below nothing
         for kept in (self.refractory, self.probable):
-            if series in kept and (clear or (load.kind == "number" and load.value < kept[series].value)):
+            if series in kept and (clear or (plain and load.value < kept[series].value)):
                 del kept[series]
-        if series in self.slow and load.kind == "number" and at_least_log(self.slow[series][1], load, 2):
+        if series in self.slow and plain and at_least_log(self.slow[series][1], load, 2):
             del self.slow[series]
         if clear:
             self.slow.pop(series, None)
@@ -144,7 +145,8 @@ class Response:
         enough = len(days - underdosed_days(self.case, joined, t)) >= 14
         risen = more_than_log(load, top)
         if at_least_log(top, load, 2):  # fallen by 1 log10 or more
-            self.slow.pop(series, None)
+            if not load.above:
+                self.slow.pop(series, None)
         elif risen and enough:
             self.refractory[series] = top
         elif risen or (load.value >= top.value and enough):
@@ -160,9 +162,9 @@ class Response:
             return True
         if before is None or before.at < joined.first or days_by(joined, before.at) <= 14:
             return False
-        numbers = [x for x in known if x.kind == "number" and joined.first <= x.at <= before.at]
-        nadir = min(numbers, key=lambda x: x.value)
-        return at_least_log(before, nadir, 1) and at_least_log(load, nadir, 1)
+        numbers = [x for x in known if x.kind == "number" and joined.first <= x.at <= before.at and not x.above]
+        nadir = min(numbers, key=lambda x: x.value, default=None)
+        return nadir is not None and at_least_log(before, nadir, 1) and at_least_log(load, nadir, 1)
 
 
 class OffTherapy:

@@ -152,7 +152,7 @@ def baseline(*results, until=FIRST + 9 * D, drug="foscarnet", more=()):
         ([(1.1, FIRST + 48 * H), (0.9, FIRST + 49 * H)], "1.1 mg/dL"),  # else the first of 48 h
     ],
 )
-def test_baseline_creatinine(results, value):
+def test_baseline_lab_(results, value):
     detail = baseline(*((number, MG, at) for number, at in results))
     assert f"baseline {value}" in detail
 
@@ -292,3 +292,9 @@ def test_the_alert_is_for_the_drug_given_last_and_names_its_evidence():
     (reference,) = change.references
     assert reference.startswith("KDIGO Clinical Practice Guideline for Acute Kidney Injury")
     assert "2012" in reference
+
+
+def test_a_creatinine_below_the_lowest_of_48_h_is_said_to_be_below():
+    events = history((1.0, MG, 9 * D), (2.0, MG, 11 * D + H), (1.9, MG, 12 * D))
+    text = [one for one in alerts(events) if one.code == "aki"][-1].detail
+    assert "0.1 mg/dL below the lowest of 48 h, 2 mg/dL" in text

@@ -306,6 +306,20 @@ def test_foscarnet_induction_is_held_to_120_a_day(size, expected):
     assert below("foscarnet", [size] * 7, 12 * H, 2.0) == expected
 
 
+@pytest.mark.parametrize(
+    ("drug", "size", "gap", "crcl", "label", "column"),
+    [
+        ("ganciclovir", 1.0, 12 * H, 90, "treatment", "5 mg/kg every 12 h"),
+        ("foscarnet", 20, 12 * H, 2.0, "treatment", "2/3 of 60 mg/kg every 8 h"),
+        ("foscarnet", 20, 24 * H, 0.75, "maintenance", "80 mg/kg every 48 h"),
+    ],
+)
+def test_the_column_that_asks_for_least_is_named(drug, size, gap, crcl, label, column):
+    events = course(drug, [size] * 12, gap, crcl, label=label, more=[LOAD, lab("creatinine", 1 / crcl, 15 * D)])
+    (change,) = [one for one in alerts(events) if one.code == "dose-below-renal-band"]
+    assert f"that the label's least column asks for ({column}; threshold 80 %)" in change.detail
+
+
 @pytest.mark.parametrize(("size", "expected"), [(2880, None), (2879.9, "warning")])
 def test_80_percent_exactly_where_no_weight_divides_the_doses(size, expected):
     # 2880 mg are 41.142857... mg/kg of 70 kg; seven of them are 288 mg/kg, 80 % of 360.

@@ -181,6 +181,24 @@ def test_collected_in_the_48_h_before(at, expected):
     assert severity(events, "cidofovir-predose-labs-missing", FIRST + 2 * H) == expected
 
 
+def test_a_missing_test_is_said_with_its_latest_result():
+    events = given(FIRST, more=[lab("creatinine", 1.1, FIRST - 3 * D), *before(9 * D, "anc")])
+    (change,) = [one for one in alerts(events, FIRST + 2 * H) if one.code == "cidofovir-predose-labs-missing"]
+    assert change.title == "Cidofovir given without creatinine, urine protein of the 2 d before"
+    assert "the 2 d before: creatinine (last 1.1 mg/dL, 3 d old), urine protein (none on file)." in change.detail
+
+
+@pytest.mark.parametrize(("age", "stale"), [(7 * D, ""), (7 * D + US, ", older than advised")])
+def test_a_dose_in_mg_is_said_with_the_weight_that_it_is_judged_by(age, stale):
+    events = [patient(), lab("weight", 70, FIRST - age), dose("cidofovir", 560, FIRST)]
+    (change,) = [one for one in alerts(events) if one.code == "cidofovir-dose"]
+    assert change.title == "Cidofovir 560 mg (8 mg/kg): above 7.5 mg/kg"
+    assert f"560 mg (8 mg/kg by 70 kg, 7 d old{stale}): above 7.5 mg/kg" in change.detail
+    in_mg_per_kg = [patient(), lab("weight", 70, FIRST - age), dose("cidofovir", 8, FIRST, "mg/kg")]
+    (change,) = [one for one in alerts(in_mg_per_kg) if one.code == "cidofovir-dose"]
+    assert "8 mg/kg: above 7.5 mg/kg" in change.detail
+
+
 def test_a_test_that_arrives_late_retracts():
     late = lab("anc", 3.0, 9 * D, recorded_at=FIRST + 5 * H)
     events = given(FIRST, more=[*before(9 * D, "creatinine", "protein"), late])

@@ -102,6 +102,37 @@ def test_never_critical_in_maintenance_or_on_tablets():
     assert severity(course(*TREATMENT, 40, indication="treatment"), "overdue-blood-count", 40 * D) == "warning"
 
 
+STEPPED_DOWN = [
+    patient(),
+    *(lab("creatinine", 0.8, at * D) for at in (0, 7, 14)),
+    *(dose("foscarnet", 90, at, "mg/kg") for at in every(12 * H, ZERO, 14 * D)),
+]
+
+
+@pytest.mark.parametrize(("early", "expected"), [(90 * MINUTE, None), (90 * MINUTE + US, "warning")])
+def test_a_step_down_bears_doses_up_to_90_min_off(early, expected):
+    times = (15 * D, 16 * D + 90 * MINUTE, 17 * D, 18 * D - early)
+    events = [*STEPPED_DOWN, *(dose("foscarnet", 120, at, "mg/kg") for at in times)]
+    assert severity(events, "overdue-renal", 18 * D) == expected
+
+
+@pytest.mark.parametrize(("size", "gap", "expected"), [(120, D, None), (60, 12 * H, "warning")])
+def test_a_day_s_maintenance_in_two_doses_is_still_induction(size, gap, expected):
+    later = [dose("foscarnet", size, at, "mg/kg") for at in every(gap, 15 * D, 18 * D)]
+    assert severity([*STEPPED_DOWN, *later], "overdue-renal", 18 * D) == expected
+
+
+def test_where_the_phase_is_not_known_an_overdue_test_says_so():
+    once_daily = [dose("foscarnet", 120, at, "mg/kg") for at in every(D, 15 * D, 22 * D)]
+    change = [one for one in alerts([*STEPPED_DOWN, *once_daily], 22 * D) if one.code == "overdue-renal"][-1]
+    assert (
+        "Foscarnet induction (or maintenance, not known at the last dose: no recent creatinine), cou" in change.detail
+    )
+    twice_daily = [dose("foscarnet", 90, at, "mg/kg") for at in every(12 * H, 14 * D + 12 * H, 18 * D)]
+    change = [one for one in alerts([*STEPPED_DOWN, *twice_daily], 18 * D) if one.code == "overdue-renal"][-1]
+    assert "Foscarnet induction, course since" in change.detail
+
+
 @pytest.mark.parametrize(("anc", "gap"), [(0.99, 30 * H), (1.0, 84 * H)])
 def test_low_baseline_neutrophils_shorten_the_gap_on_ganciclovir(anc, gap):
     events = [

@@ -61,6 +61,56 @@ def test_the_same_in_log10(value, code):
     assert found == ({code} if code else set())
 
 
+def more(value, day):
+    return load(value, day, comparator=">")
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "text"),
+    [
+        (100_001, REFRACTORY, "at most 1.00 log10 above"),
+        (10_000, PROBABLE, "level with or below"),
+        (9_999, SLOW, "at least 0.00 log10 below"),
+        (1_001, SLOW, "at least 1.00 log10 below"),
+        (1_000, None, None),
+    ],
+)
+def test_a_peak_above_what_can_be_counted_counts_as_what_it_is_above(value, code, text):
+    changes = alerts([*treated(), load(5000, 0), more(10_000, 6), load(value, 15)], 15 * D + H)
+    found = [one for one in changes if one.code in (REFRACTORY, PROBABLE, SLOW)]
+    assert [one.code for one in found] == ([code] if code else [])
+    assert not code or f"{text} the peak of day -3 to 7, >10000 IU/mL" in found[0].detail
+
+
+@pytest.mark.parametrize(("first", "code"), [(200_000, REFRACTORY), (20_000, PROBABLE), (5_000, SLOW)])
+def test_a_load_of_more_than_x_is_no_fall(first, code):
+    events = [*treated(), *PEAK, load(first, 15)]
+    below = {REFRACTORY: 9_999, PROBABLE: 9_999, SLOW: 1_000}[code]
+    assert severity([*events, more(below, 20)], code, 20 * D + H) is not None
+    assert severity([*events, load(below, 20)], code, 20 * D + H) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "code"), [(100_001, REFRACTORY), (100_000, PROBABLE), (10_000, PROBABLE), (9_999, SLOW), (1_000, None)]
+)
+def test_a_load_of_more_than_x_reaches_what_x_reaches(value, code):
+    events = [*treated(), *PEAK, more(value, 15)]
+    found = {one for one in (REFRACTORY, PROBABLE, SLOW) if severity(events, one, 15 * D + H)}
+    assert found == ({code} if code else set())
+
+
+def test_a_fall_ends_a_slow_response_where_a_load_of_more_than_x_had_not():
+    events = [*treated(), *PEAK, load(5_000, 15), more(900, 20)]
+    assert severity(events, SLOW, 21 * D) == "info"
+    assert severity([*events, load(1_000, 22)], SLOW, 22 * D + H) is None
+
+
+def test_a_load_of_more_than_x_is_no_nadir():
+    pair = [load(4000, 20), load(4000, 25)]
+    assert severity([*treated(), load(9000, 1), load(1000, 10), *pair], REBOUND, 25 * D + H) == "warning"
+    assert severity([*treated(), load(9000, 1), more(1000, 10), *pair], REBOUND, 25 * D + H) is None
+
+
 def test_severities():
     assert severity([*treated(), *PEAK, load(200_000, 15)], REFRACTORY, 16 * D) == "critical"
     assert severity([*treated(), *PEAK, load(20_000, 15)], PROBABLE, 16 * D) == "warning"
@@ -255,6 +305,7 @@ def test_stop_criteria_in_hiv_need_90_days_of_cd4():
     assert severity(hiv([]), STOP, 92 * D) is None
     (change,) = [one for one in alerts(hiv(good), 92 * D) if one.code == STOP and one.status == "raised"]
     assert "HIV: CD4 count unbroken" in change.detail
+    assert [one.text for one in change.evidence] == ["CMV DNA <35 IU/mL", "CD4 count 120 /µL", "CD4 count 130 /µL"]
 
 
 def test_step_down_after_21_days_of_induction_with_a_load_not_quantifiable():
