@@ -171,6 +171,31 @@ def test_a_corrupt_archive_is_unusable(tmp_path):
     assert run(tmp_path / "log", "--json").returncode == 2
 
 
+@pytest.mark.parametrize("name", ["log.ndjson.gz", "log.ndjson.zst", "log.parquet"])
+@pytest.mark.parametrize("data", [b"", b"\x1f", b"no archive", b"\x00" * 100])
+def test_what_calls_itself_an_archive_and_is_none_is_unusable(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    done = run(tmp_path / name, "--json")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"truncated or corrupt" in done.stderr
+    (tmp_path / name).write_bytes(ndjson(dose(), lab()))
+    assert run(tmp_path / name).returncode == 0
+
+
+def test_parquet_is_no_stream():
+    done = run("-", stdin=b"PAR1" + b"\x00" * 100)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"parquet" in done.stderr
+
+
+def test_frames_of_zstd_without_content_are_skipped(tmp_path):
+    skipped = b"\x50\x2a\x4d\x18\x04\x00\x00\x00none"
+    data = skipped + zstandard.compress(ndjson(dose())) + skipped + zstandard.compress(ndjson(lab())) + skipped
+    alerts, rejects = replay(tmp_path, data)
+    assert EXPECTED in codes(alerts)
+    assert rejects == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
