@@ -274,6 +274,9 @@ BAD = [
     (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "JSON nested too deep"),
     (json.dumps({"resourceType": "Observation"}).encode(), "code: missing"),
     (b'{"resourceType": "Observation", ', "not JSON"),
+    # Not UTF-8, even where nothing is read.
+    (json.dumps(lab(note="?")).encode().replace(b"?", b"\xfc"), "not JSON"),
+    (json.dumps(observation(note="?")).encode().replace(b"?", b"\xfc"), "not JSON"),
 ]
 
 
