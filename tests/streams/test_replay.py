@@ -218,6 +218,28 @@ def test_unusable_arguments_exit_with_2_and_say_why(tmp_path, arguments, says, m
     assert b"Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["log.ndjson", "--rejects", "./log.ndjson"],
+        ["log.ndjson", "--unjudged", "link"],
+        ["log.ndjson", "--rejects", "said", "--unjudged", "said"],
+    ],
+)
+def test_no_log_is_written_over(tmp_path, arguments, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "log.ndjson").write_bytes(ndjson(dose(), lab()))
+    (tmp_path / "link").symlink_to("log.ndjson")
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"already" in done.stderr
+    assert (tmp_path / "log.ndjson").read_bytes() == ndjson(dose(), lab())
+
+
+def test_what_is_written_nowhere_may_be_the_same():
+    assert run("/dev/null", "--rejects", "/dev/null", "--unjudged", "/dev/null").returncode == 0
+
+
 def test_an_empty_log_is_no_error(tmp_path):
     alerts, rejects = replay(tmp_path, b"")
     assert (alerts, rejects) == ([], [])
