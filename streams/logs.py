@@ -80,6 +80,8 @@ def size_of(sources: list[str]) -> int | None:
 
 def _open(source: str) -> BinaryIO:
     if source == "-":
+        if sys.stdin is None:
+            raise UnusableInput("-: standard input is closed")
         return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), BLOCK)
     return Path(source).open("rb", buffering=0)
 

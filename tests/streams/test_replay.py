@@ -240,6 +240,12 @@ def test_what_is_written_nowhere_may_be_the_same():
     assert run("/dev/null", "--rejects", "/dev/null", "--unjudged", "/dev/null").returncode == 0
 
 
+def test_a_standard_input_that_is_closed_is_unusable():
+    done = subprocess.run(["sh", "-c", f"{CMVIGIL} replay - <&-"], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"Traceback" not in done.stderr
+
+
 def test_an_empty_log_is_no_error(tmp_path):
     alerts, rejects = replay(tmp_path, b"")
     assert (alerts, rejects) == ([], [])
