@@ -364,6 +364,15 @@ class Gate:
 decoder: Final = msgspec.json.Decoder(Event)
 """Decodes one event; its errors become reasons by `reason_of`."""
 
+
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are UTF-8 throughout, as JSON must be: the decoder does not look into fields that it skips."""
+    try:
+        return data.isascii() or bool(data.decode())
+    except UnicodeDecodeError:
+        return False
+
+
 _PATH: Final = re.compile(r" - at `\$\.?(?:\[\.\.\.\]\.?)?([^`]*)`$")
 
 

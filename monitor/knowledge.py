@@ -9,7 +9,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
@@ -342,6 +342,18 @@ class RuleData(Entry):
     references: tuple[SourceId, ...] = Field(min_length=1)
     monitored_by: str | None = None
     advice: dict[Severity, str] = {}
+
+    @model_validator(mode="after")
+    def _critical_is_worse(self) -> Self:
+        for name in type(self).model_fields:
+            worse = getattr(self, name)
+            if "critical_below" in name and isinstance(worse, Amount):
+                limit = getattr(self, name.replace("critical_", ""))
+                if any(
+                    one.unit == other.unit and one.value > other.value for one in worse.value for other in limit.value
+                ):
+                    raise ValueError(f"{name} lies above the limit that it is worse than")
+        return self
 
     def suspect_limits(self, plan: Any) -> Any:  # noqa: ANN401 - the plan is built from this module
         """What makes a sample suspect: only the rule of suspect samples says so."""

@@ -3,6 +3,7 @@
 Integers compare exactly and fast, and 48 hours stay 48 hours across a change of daylight saving time.
 """
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -21,6 +22,8 @@ ALWAYS: Final = -NEVER
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _YEARS: Final = range(1900, 2101)
+_MIDNIGHT: Final = re.compile(r"(.{10}.)24(:?00(?::?00(?:[.,]0+)?)?(?:[-+Zz].*)?)", re.ASCII)
+_LEAP: Final = re.compile(r"(.{10}.\d\d:\d\d:)60((?:[.,]\d+)?(?:[-+Zz].*)?)", re.ASCII)
 _UNITS: Final = {"min": MINUTE, "h": HOUR, "d": DAY}
 
 
@@ -36,13 +39,28 @@ def parse_time(text: str) -> Time:
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
-        raise TimeError("not an ISO 8601 time") from None
+        when = _unusual(text)
     if when.tzinfo is None:
         raise TimeError("no offset")
     if when.year not in _YEARS:
         raise TimeError("outside 1900-2100")
     since = when - _EPOCH
     return since.days * DAY + since.seconds * SECOND + since.microseconds
+
+
+def _unusual(text: str) -> datetime:
+    """What ISO 8601 allows and the library does not: 24:00, a leap second, and the small z of RFC 3339."""
+    midnight, leap = _MIDNIGHT.fullmatch(text), _LEAP.fullmatch(text)
+    if midnight:
+        text, more = f"{midnight[1]}00{midnight[2]}", timedelta(days=1)
+    elif leap:
+        text, more = f"{leap[1]}59{leap[2]}", timedelta(seconds=1)
+    else:
+        more = timedelta()
+    try:
+        return datetime.fromisoformat(text.removesuffix("z") + "Z" if text.endswith("z") else text) + more
+    except (ValueError, OverflowError):
+        raise TimeError("not an ISO 8601 time") from None
 
 
 def parse_date(text: str) -> Time:

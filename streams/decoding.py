@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from monitor.events import Event, decoder, reason_of
+from monitor.events import Event, decoder, is_utf8, reason_of
 from monitor.plan import Plan
 from streams.codes import NO_CODES, Codes
 from streams.documents import documents_on
@@ -47,7 +47,8 @@ def decode_block(data: bytes) -> list[Event] | None:
         events = decoder.decode_lines(data)
     except _ERRORS:
         return None
-    return events if len(events) == data.count(b"\n") + (not data.endswith(b"\n")) else None
+    whole = len(events) == data.count(b"\n") + (not data.endswith(b"\n")) and is_utf8(data)
+    return events if whole else None
 
 
 def decode_lines(
@@ -103,6 +104,9 @@ def _one(
 ) -> Iterator[Located]:
     if _FHIR in text and _is_fhir(text):
         yield from _resource(text, line, entry, plan, reject, passed, codes, whole)
+        return
+    if not is_utf8(text):
+        reject(line, entry, "not JSON", whole or text)
         return
     try:
         event = decoder.decode(text)

@@ -19,7 +19,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from monitor.events import AdministrationEvent, Event, LabEvent, PatientEvent
+from monitor.events import AdministrationEvent, Event, LabEvent, PatientEvent, is_utf8
 from monitor.plan import Plan
 from monitor.times import ALWAYS, parse_time
 from streams.codes import NO_CODES, Codes
@@ -172,6 +172,8 @@ def _decoded(data: bytes | Raw) -> _Read | Bundle | _Other:
             reason = reason_of_json(error)
             raise FhirError("resourceType: missing" if reason.startswith("event: ") else reason) from None
     else:
+        if not isinstance(found, Bundle) and not is_utf8(bytes(data)):
+            raise FhirError("not JSON")
         return found
     try:
         other = _other.decode(data)

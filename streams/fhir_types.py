@@ -18,10 +18,18 @@ from streams.codes import NO_CODES, Codes
 Raw = msgspec.Raw
 T = TypeVar("T")
 
-LOINC: Final = frozenset(("http://loinc.org", "urn:oid:2.16.840.1.113883.6.1"))
-RXNORM: Final = frozenset(("http://www.nlm.nih.gov/research/umls/rxnorm", "urn:oid:2.16.840.1.113883.6.88"))
-SNOMED: Final = frozenset(("http://snomed.info/sct", "urn:oid:2.16.840.1.113883.6.96"))
-_UCUM: Final = frozenset(("http://unitsofmeasure.org", "urn:oid:2.16.840.1.113883.6.8"))
+
+def _spellings(name: str, oid: str) -> frozenset[str]:
+    """How a code system is named: rightly, by its OID, and as senders often have it."""
+    return frozenset(
+        (*(f"{scheme}://{name}{end}" for scheme in ("http", "https") for end in ("", "/")), f"urn:oid:{oid}")
+    )
+
+
+LOINC: Final = _spellings("loinc.org", "2.16.840.1.113883.6.1")
+RXNORM: Final = _spellings("www.nlm.nih.gov/research/umls/rxnorm", "2.16.840.1.113883.6.88")
+SNOMED: Final = _spellings("snomed.info/sct", "2.16.840.1.113883.6.96")
+_UCUM: Final = _spellings("unitsofmeasure.org", "2.16.840.1.113883.6.8")
 
 
 class FhirError(ValueError):

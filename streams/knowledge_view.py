@@ -128,26 +128,25 @@ def _analyte(key: str, table: Table, sources: dict[str, str]) -> AnalyteView:
     return AnalyteView(key, table["name"], dict(table["loinc"]), units, plausible)
 
 
-def changed(before: KnowledgeView, after: KnowledgeView) -> Iterator[tuple[str, Any, Any]]:
-    """Every number that a site's own knowledge adds, changes or takes away: path, old value, new value."""
-    old, new = dict(_all_numbers(before)), dict(_all_numbers(after))
+def changed(before: Table, after: Table) -> Iterator[tuple[str, Any, Any]]:
+    """Everything that a site's own knowledge adds, changes or takes away: path, old value, new value."""
+    old, new = dict(_leaves(before)), dict(_leaves(after))
     for path in dict.fromkeys((*old, *new)):
         if old.get(path) != new.get(path):
             yield path, old.get(path), new.get(path)
 
 
-def _all_numbers(one: KnowledgeView) -> Iterator[tuple[str, Any]]:
-    yield from ((number.path, number.value) for number in one.shared)
-    for rule in one.rules:
-        yield from ((f"rules.{rule.code}.{number.path}", number.value) for number in rule.numbers)
-        yield from ((f"rules.{rule.code}.advice.{severity}", text) for severity, text in rule.advice.items())
-    for drug in one.drugs:
-        yield from ((f"drugs.{drug.name}.{number.path}", number.value) for number in drug.numbers)
-        yield f"drugs.{drug.name}", sorted((*drug.names, *drug.rxnorm))
-        for band in drug.bands:
-            yield f"drugs.{drug.name}.renal {band.get('over', band.get('from'))}", band
-    for analyte in one.analytes:
-        yield f"analytes.{analyte.key}", {"loinc": sorted(analyte.loinc), "units": analyte.units}
+def _leaves(table: Table, below: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a table by its path; of a sourced number the number, of several tables each by its bound."""
+    for key, value in table.items():
+        path = f"{below}{key}"
+        if isinstance(value, dict) and "value" not in value:
+            yield from _leaves(value, f"{path}.")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for one in value:
+                yield f"{path} {one.get('over', one.get('from'))}", {name: _plain(part) for name, part in one.items()}
+        else:
+            yield path, _plain(value["value"] if isinstance(value, dict) else value)
 
 
 def value_text(value: Any) -> str:  # noqa: ANN401 - whatever TOML holds

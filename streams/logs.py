@@ -18,6 +18,9 @@ _SIP: Final = 1 << 10
 _MARK: Final = b"\xef\xbb\xbf"
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPED: Final = b"\x2a\x4d\x18"
+"""Ends the first four bytes of a frame without content; some packers begin with one."""
+_PARQUET: Final = b"PAR1"
 
 
 class UnusableInput(Exception):
@@ -77,6 +80,8 @@ def size_of(sources: list[str]) -> int | None:
 
 def _open(source: str) -> BinaryIO:
     if source == "-":
+        if sys.stdin is None:
+            raise UnusableInput("-: standard input is closed")
         return io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False), BLOCK)
     return Path(source).open("rb", buffering=0)
 
@@ -99,13 +104,20 @@ class _Counted(io.RawIOBase):
 
 
 def _decompressed(raw: io.RawIOBase, source: str) -> IO[bytes]:
-    """The stream behind an archive, told by its first bytes and not by its name."""
+    """The stream behind an archive, told by its first bytes.
+
+    What calls itself an archive by its name and is neither one nor JSON is corrupt.
+    """
     stream: io.BufferedReader[io.RawIOBase] = io.BufferedReader(raw, BLOCK)
     magic = stream.peek(4)[:4]
     if magic[:2] == _GZIP:
         return gzip.GzipFile(fileobj=stream)  # type: ignore[return-value]
-    if magic == _ZSTD:
+    if magic == _ZSTD or (magic[1:] == _ZSTD_SKIPPED and magic[0] >> 4 == 5):
         return _zstd(stream, source)
+    if magic == _PARQUET:
+        raise UnusableInput(f"{source}: parquet is read from a file only, not from a stream or an archive")
+    if source.endswith((".gz", ".zst", ".parquet")) and not magic.lstrip().startswith((b"{", b"[", _MARK)):
+        raise EOFError
     return stream
 
 

@@ -26,6 +26,18 @@ def time_of(text: str | None, option: str) -> Time | None:
         raise Unusable(f"{option}: {error}") from None
 
 
+def keep_apart(logs: list[str], **written: Path | None) -> None:
+    """Raises Unusable where a file that is to be written is one of the logs, or another that is written."""
+    taken = [Path(log) for log in logs if log != "-"]
+    for option, path in written.items():
+        if path is None:
+            continue
+        # Not a device: nothing is lost where everything goes nowhere.
+        if any(one.resolve() == path.resolve() for one in taken) and (path.is_file() or not path.exists()):
+            raise Unusable(f"--{option}: is read or written already")
+        taken.append(path)
+
+
 def open_rejects(path: Path | None) -> Rejects:
     """The writer of rejected inputs. Raises Unusable where the file cannot be written."""
     try:

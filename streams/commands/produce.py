@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 from monitor.knowledge import KnowledgeError
 from streams.codes import read_codes
-from streams.commands.common import FAILED, OK, Unusable, open_rejects, progress_bar, refuse, time_of
+from streams.commands.common import FAILED, OK, Unusable, keep_apart, open_rejects, progress_bar, refuse, time_of
 from streams.knowledge_files import read_plan
 from streams.live.produce import Produced, produce, read_messages
 from streams.live.settings import Settings
@@ -35,6 +35,7 @@ def run_produce(
         plan = read_plan(list(settings.knowledge))
         codes = read_codes(settings.codes, plan)
         stop = time_of(until, "--until")
+        keep_apart(logs, rejects=rejects_path)
         missing = [one for one in check(settings) if "missing" in one]
         if missing:
             raise Unusable("\n".join(missing))  # noqa: TRY301 - refused like other arguments

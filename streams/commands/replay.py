@@ -8,7 +8,7 @@ from monitor.knowledge import KnowledgeError
 from monitor.plan import Plan
 from monitor.times import Time
 from streams.codes import read_codes
-from streams.commands.common import OK, Unusable, open_rejects, progress_bar, reader_left, refuse, time_of
+from streams.commands.common import OK, Unusable, keep_apart, open_rejects, progress_bar, reader_left, refuse, time_of
 from streams.knowledge_files import read_plan
 from streams.logs import UnusableInput, size_of
 from streams.output import print_table, write_ndjson, write_unjudged
@@ -33,6 +33,7 @@ def run_replay(
         plan = read_plan(overlays)
         stop = time_of(until, "--until")
         codes = read_codes(codes_path, plan)
+        keep_apart(logs, rejects=rejects_path, unjudged=unjudged_path)
         with (
             open_rejects(rejects_path) as rejects,
             TemporaryDirectory(prefix="cmvigil-", ignore_cleanup_errors=True) as folder,

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from monitor.knowledge import KnowledgeError
+from monitor.plan import Plan
 from streams.commands.common import OK, Unusable, reader_left, refuse
 from streams.knowledge_files import read_plan
 from streams.knowledge_view import KnowledgeView, RuleView, changed, value_text, view
@@ -19,9 +20,10 @@ def run_rules(
 ) -> int:
     """`cmvigil rules`."""
     try:
-        known = view(read_plan(overlays))
+        plan = read_plan(overlays)
         if check is not None:
-            return _check(known, view(read_plan([*overlays, check])), check)
+            return _check(plan, read_plan([*overlays, check]), check)
+        known = view(plan)
         if code is not None:
             known.rules = [rule for rule in known.rules if rule.code == code]
             if not known.rules:
@@ -51,9 +53,9 @@ def tests_of(codes: list[str]) -> dict[str, list[str]]:
     return found
 
 
-def _check(before: KnowledgeView, after: KnowledgeView, path: Path) -> int:
+def _check(before: Plan, after: Plan, path: Path) -> int:
     print(f"{path}: usable; ruleset {after.ruleset}")
-    for key, old, new in changed(before, after):
+    for key, old, new in changed(before.table, after.table):
         was = "new" if old is None else f"was {value_text(old)}"
         print(f"  {key}: {'taken away' if new is None else value_text(new)} ({was})")
     return OK

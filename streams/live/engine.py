@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 
 from monitor.advance import advance, next_due, receive
-from monitor.events import AdministrationEvent, Event, Gate, LabEvent, Rejected
+from monitor.events import AdministrationEvent, Event, Gate, LabEvent, Rejected, is_utf8
 from monitor.forgetting import alerts_of, forget
 from monitor.patient import Patient
 from monitor.plan import Plan
@@ -260,9 +260,12 @@ class Engine:
 
     def _events(self, topic: str, value: bytes, refused: list[Refused]) -> Iterable[tuple[Event, bytes]]:
         try:
-            return ((_native.decode(value), value),)
+            event = _native.decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
+        else:
+            if is_utf8(value):
+                return ((event, value),)
 
         def reject(_line: int | None, _entry: int | None, reason: str, data: bytes) -> None:
             refused.append(Refused(reason, bytes(data)))

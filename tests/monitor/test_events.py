@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from monitor.events import Gate, Rejected, decoder, reason_of
+from monitor.times import TimeError, parse_time
 from tests.monitor.case import US, ZERO, D, H, alerts, dose, every, lab, patient, plan, severity, when
 
 
@@ -109,6 +110,29 @@ def test_times_need_an_offset_and_a_sensible_year(text, event, field):
     assert given is not None
     assert given.startswith(f"{field}: ")
     assert text not in given
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2026-03-03T24:00:00Z", "2026-03-04T00:00:00Z"),
+        ("2026-03-03T24:00:00.000+01:00", "2026-03-03T23:00:00Z"),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+        ("2016-12-31T18:59:60.25-05:00", "2017-01-01T00:00:00.25Z"),
+        ("2026-03-04T06:00:00z", "2026-03-04T06:00:00Z"),
+        ("2026-03-04T20:00:00.123456789+14:00", "2026-03-04T06:00:00.123456Z"),
+        ("2026-03-03T24:00:01Z", None),
+        ("2026-03-03T24:00", None),
+        ("2026-03-03T23:59:61Z", None),
+        ("9999-12-31T24:00:00Z", None),
+    ],
+)
+def test_rare_times_of_iso_8601(text, same):
+    if same is None:
+        with pytest.raises(TimeError):
+            parse_time(text)
+    else:
+        assert parse_time(text) == parse_time(same)
 
 
 @pytest.mark.parametrize(("event", "field"), [(LAB, "collected_at"), (DOSE, "started_at")])

@@ -105,6 +105,16 @@ NUMBER = 'source = "cmvigil", tag = "D"'
         ('[rules.hypokalemia]\nanalyte = "nothing"\n', "rules.hypokalemia.analyte", "no such analyte"),
         (f"[viral]\nrefractory_rise = {{ value = 0.7, {NUMBER} }}\n", "viral.refractory_rise.value", "0.5"),
         ('[drugs.valganciclovir.renal]\ntolerance = "share"\n', "drugs.valganciclovir.renal", "tablet"),
+        (
+            f'[rules.hypokalemia]\nbelow = {{ value = ["2.4 mmol/L"], {NUMBER} }}\n',
+            "rules.hypokalemia",
+            "critical_below",
+        ),
+        (
+            f'[rules.hypocalcemia]\nionized_critical_below = {{ value = ["1.1 mmol/L"], {NUMBER} }}\n',
+            "rules.hypocalcemia",
+            "ionized_critical_below",
+        ),
     ],
 )
 def test_faults_are_refused_with_file_key_and_reason(tmp_path, text, key, reason):

@@ -85,6 +85,7 @@ def test_a_withdrawal_needs_no_more_than_its_identity() -> None:
         (coded("33562", RXNORM), "33562"),
         (coded("1734377", RXNORM), "1734377"),
         (coded("33562", "urn:oid:2.16.840.1.113883.6.88"), "33562"),
+        (coded("33562", f"{RXNORM}/"), "33562"),
         (coded("X", "urn:local", display="Foscarnet"), "Foscarnet"),
         ({"text": "foscarnet sodium"}, "foscarnet sodium"),
         ({"coding": [{"system": RXNORM, "code": "161"}, {"system": RXNORM, "code": "33562"}]}, "33562"),

@@ -81,8 +81,8 @@ def test_several_codings() -> None:
     unsystematic = {"code": "2823-3"}
     unwatched, watched = coded("8302-2")["coding"], coded(CREATININE)["coding"]
     assert event_of(observation(code={"coding": [local, unsystematic, *unwatched, *watched]})).code == CREATININE
-    by_oid = coded(CREATININE, "urn:oid:2.16.840.1.113883.6.1")
-    assert event_of(observation(code=by_oid)).code == CREATININE
+    for system in ("urn:oid:2.16.840.1.113883.6.1", "http://loinc.org/", "https://loinc.org"):
+        assert event_of(observation(code=coded(CREATININE, system))).code == CREATININE
     assert passed(observation(code={"coding": [local]})) == "2823-3"
     assert passed(observation(code={"coding": [local, *unwatched]})) == "8302-2"
     assert passed(observation(code={"text": "Creatinine"})) == "Creatinine"

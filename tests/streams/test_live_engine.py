@@ -275,6 +275,7 @@ def test_what_was_not_acknowledged_is_sent_again_after_a_restart_and_what_was_is
         (b"p", None, "value: missing"),
         (b"\x00p", json.dumps(FOSCARNET | {"patient_id": "\x00p"}).encode(), "patient_id: begins with"),
         (b"p", b"{", "JSON"),
+        (b"p", json.dumps(FOSCARNET | {"note": "?"}).encode().replace(b"?", b"\xfc"), "JSON"),
     ],
 )
 def test_what_is_no_fact_is_refused_with_its_bytes(key, value, reason):

@@ -171,6 +171,31 @@ def test_a_corrupt_archive_is_unusable(tmp_path):
     assert run(tmp_path / "log", "--json").returncode == 2
 
 
+@pytest.mark.parametrize("name", ["log.ndjson.gz", "log.ndjson.zst", "log.parquet"])
+@pytest.mark.parametrize("data", [b"", b"\x1f", b"no archive", b"\x00" * 100])
+def test_what_calls_itself_an_archive_and_is_none_is_unusable(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    done = run(tmp_path / name, "--json")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"truncated or corrupt" in done.stderr
+    (tmp_path / name).write_bytes(ndjson(dose(), lab()))
+    assert run(tmp_path / name).returncode == 0
+
+
+def test_parquet_is_no_stream():
+    done = run("-", stdin=b"PAR1" + b"\x00" * 100)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"parquet" in done.stderr
+
+
+def test_frames_of_zstd_without_content_are_skipped(tmp_path):
+    skipped = b"\x50\x2a\x4d\x18\x04\x00\x00\x00none"
+    data = skipped + zstandard.compress(ndjson(dose())) + skipped + zstandard.compress(ndjson(lab())) + skipped
+    alerts, rejects = replay(tmp_path, data)
+    assert EXPECTED in codes(alerts)
+    assert rejects == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -190,6 +215,34 @@ def test_unusable_arguments_exit_with_2_and_say_why(tmp_path, arguments, says, m
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, b"")
     assert says in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["log.ndjson", "--rejects", "./log.ndjson"],
+        ["log.ndjson", "--unjudged", "link"],
+        ["log.ndjson", "--rejects", "said", "--unjudged", "said"],
+    ],
+)
+def test_no_log_is_written_over(tmp_path, arguments, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "log.ndjson").write_bytes(ndjson(dose(), lab()))
+    (tmp_path / "link").symlink_to("log.ndjson")
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"already" in done.stderr
+    assert (tmp_path / "log.ndjson").read_bytes() == ndjson(dose(), lab())
+
+
+def test_what_is_written_nowhere_may_be_the_same():
+    assert run("/dev/null", "--rejects", "/dev/null", "--unjudged", "/dev/null").returncode == 0
+
+
+def test_a_standard_input_that_is_closed_is_unusable():
+    done = subprocess.run(["sh", "-c", f"{CMVIGIL} replay - <&-"], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
     assert b"Traceback" not in done.stderr
 
 
@@ -249,6 +302,9 @@ BAD = [
     (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "JSON nested too deep"),
     (json.dumps({"resourceType": "Observation"}).encode(), "code: missing"),
     (b'{"resourceType": "Observation", ', "not JSON"),
+    # Not UTF-8, even where nothing is read.
+    (json.dumps(lab(note="?")).encode().replace(b"?", b"\xfc"), "not JSON"),
+    (json.dumps(observation(note="?")).encode().replace(b"?", b"\xfc"), "not JSON"),
 ]
 
 

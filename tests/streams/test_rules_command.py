@@ -73,6 +73,23 @@ def test_check_says_what_a_sites_own_knowledge_changes(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        (
+            "[rules.hydration-missing]\ncharts_fluids = false\n",
+            "rules.hydration-missing.charts_fluids: False (was True)",
+        ),
+        ('[analytes.potassium.spellings]\n"mM" = "mmol/L"\n', "analytes.potassium.spellings.mM: mmol/L (new)"),
+        ('[drugs.foo]\nnames = ["bar"]\n', "drugs.foo.names: bar (new)"),
+    ],
+)
+def test_check_says_what_changes_beside_numbers(tmp_path, text, says):
+    site = tmp_path / "site.toml"
+    site.write_text(text)
+    assert says in run("--check", site)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
         ("[rules.hypokalemia]\nbelo = 3\n", "rules.hypokalemia.belo: Extra inputs are not permitted"),
         ('[rules.hypokalemia]\nbelow = { value = ["3.2 mmol/L"], source = "nobody", tag = "D" }\n', "no such source"),
         ("[rules.nonsense]\n", "rules.nonsense: no such rule"),
