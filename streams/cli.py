@@ -388,15 +388,26 @@ def forget(
     reason: Annotated[str | None, typer.Option(help="Why, for the audit record.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what there is, and delete nothing.")] = False,
     wait: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long workers may take.")] = 120,
+    deliverer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GROUP", help="The `group` of `cmvigil deliver`, where it is not cmvigil-deliver."),
+    ] = None,
     config: ConfigOption = None,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
 ) -> None:
-    """Delete one patient: state and alerts. Says what stays in topics that cannot delete by patient, and until when."""
+    """Delete one patient: state, alerts, and what waits to be delivered.
+
+    Says what stays in topics that cannot delete by patient, and until when.
+    """
     from streams.commands.forget import run_forget  # noqa: PLC0415
 
     settings = _settings(config, bootstrap_servers=bootstrap, topic_prefix=prefix)
-    _exit(run_forget(settings, patient, by=by, reason=reason, dry_run=dry_run, wait=wait))
+    _exit(
+        run_forget(
+            settings, patient, by=by, reason=reason, dry_run=dry_run, wait=wait, deliverers=tuple(deliverer or ())
+        )
+    )
 
 
 BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup: patient data, compressed.")]

@@ -1,18 +1,37 @@
 """`cmvigil forget`: deletes one patient, says what is left, and leaves a record of who asked that names nobody."""
 
 import sys
+from collections.abc import Sequence
+from typing import Final
 
 from streams.commands.common import FAILED, OK, Unusable, refuse
 from streams.live.canaries import is_canary
-from streams.live.forgetting import Audit, Found, ask, bury, look, note, now, subject_of, taken
+from streams.live.forgetting import Audit, Found, ask, bury, delivered, look, note, now, subject_of, taken
 from streams.live.settings import Settings, SettingsError
 from streams.live.topics import TopicsError, check
+from streams.sinks.settings import DeliverySettings
+
+_DELIVERERS: Final = {
+    "done": "what it kept of the patient is deleted",
+    "waiting": "keeps what it has until it reads of it",
+    "none": "there is none",
+}
 
 
 def run_forget(
-    settings: Settings, patient: str, *, by: str | None, reason: str | None, dry_run: bool, wait: float
+    settings: Settings,
+    patient: str,
+    *,
+    by: str | None,
+    reason: str | None,
+    dry_run: bool,
+    wait: float,
+    deliverers: Sequence[str] = (),
 ) -> int:
-    """Status 1 where no worker has taken it in time: it will be, once one runs; then run this again."""
+    """Status 1 where no worker or deliverer has taken it in time: it will, once one runs; then run this again.
+
+    `deliverers` are the groups under which alerts are delivered; without them the one of the default settings.
+    """
     try:
         patient_id = sys.stdin.read().strip() if patient == "-" else patient
         key = settings.audit_key()
@@ -33,7 +52,10 @@ def run_forget(
         if done and after.alerts:
             bury(settings, after.alerts)
             after.alerts = look(settings, patient_id).alerts
-        audit.at, audit.stage = now(), "done" if done and not after.state and not after.alerts else "incomplete"
+        groups = deliverers or (DeliverySettings.model_fields["group"].default,)
+        audit.deliverers = {one: delivered(settings, patient_id, one, wait) for one in groups} if done else None
+        clear = done and not after.state and not after.alerts and "waiting" not in (audit.deliverers or {}).values()
+        audit.at, audit.stage = now(), "done" if clear else "incomplete"
         audit.state_deleted, audit.alerts_deleted = not after.state, len(before.alerts) - len(after.alerts)
         audit.left = after.left
         note(settings, audit)
@@ -66,10 +88,16 @@ def _say(found: Found, will: str) -> None:
 
 
 def _end(audit: Audit, after: Found, *, taken_up: bool) -> int:
+    for group, how in (audit.deliverers or {}).items():
+        print(f"deliverer {group}: {_DELIVERERS[how]}")
     if audit.stage == "done":
         print(f"forgotten: {audit.alerts_deleted} alerts and the state deleted; audited as {audit.subject}")
         return OK
-    if not taken_up:
+    if "waiting" in (audit.deliverers or {}).values():
+        print(
+            "cmvigil: a deliverer has not read of it yet; it will when it runs. Then run this again.", file=sys.stderr
+        )
+    elif not taken_up:
         print("cmvigil: no worker has taken it yet; one will when it runs. Then run this again.", file=sys.stderr)
     else:
         print("cmvigil: more of the patient has come meanwhile; stop its feed and run this again", file=sys.stderr)

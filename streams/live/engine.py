@@ -230,8 +230,9 @@ class Engine:
             return Step([], [Refused("key: is not the patient_id", value)])
         if self._mode == "wall" and until > self._wall() + AHEAD:
             return Step([], [Refused("recorded_at: more than 24 h ahead of the clock", value)])
+        told = None if is_canary(key) else _encode(asked)
         if key not in self._lives and key not in self._states:
-            return Step([], [])
+            return Step([], [], told=told)
         live = self._live(partition, key)
         p = live.patient
         left = forget(p, until)
@@ -249,7 +250,7 @@ class Engine:
         self._count_open({}, key)
         if left is not None:
             self._lives[key] = _Live(left, partition, [], 0, {}, live.canary)
-        return Step([key], [], buried)
+        return Step([key], [], buried, told)
 
     def erased(self, partition: int, key: bytes) -> None:
         """Says that the alerts of a patient to be forgotten have left the compacted topic: now the state may go."""

@@ -1,8 +1,9 @@
 """Forgets a patient across topics and stores, and says truly what is left and until when.
 
 What asks a worker to forget stands on every input topic, behind all that the patient has there: so each topic's own
-message takes away what that topic brought, in whatever order they are read, and when all are read anew. A worker takes
-the patient's alerts out of `alerts`, then deletes the state. What Kafka cannot delete by key is counted.
+message takes away what that topic brought, in whatever order they are read, and when all are read anew. A worker passes
+it on in `alert-log`, behind all that was said of the patient, where `cmvigil deliver` deletes what it keeps; takes the
+patient's alerts out of `alerts`; then deletes the state. What Kafka cannot delete by key is counted.
 """
 
 import hashlib
@@ -52,6 +53,8 @@ class Audit(msgspec.Struct, omit_defaults=True):
     reason: str | None = None
     state_deleted: bool | None = None
     alerts_deleted: int | None = None
+    deliverers: dict[str, str] | None = None
+    """Of each group under which alerts are delivered: `done`, `waiting`, or `none` where nobody ever read."""
     left: list[Left] | None = None
 
 
@@ -140,9 +143,9 @@ def ask(settings: Settings, patient_id: str) -> dict[Any, int]:
         return ends
 
 
-def taken(settings: Settings, ends: dict[Any, int], wait: float) -> bool:
-    """Whether within so many seconds all up to some offsets is read and durable. Raises TopicsError."""
-    group = settings.topic("cmvigil")
+def taken(settings: Settings, ends: dict[Any, int], wait: float, group: str | None = None) -> bool:
+    """Whether within so many seconds a group, else the workers, has all up to some offsets. Raises TopicsError."""
+    group = group or settings.topic("cmvigil")
     until = time.monotonic() + wait
     with open_admin(settings) as admin:
         while True:
@@ -153,6 +156,22 @@ def taken(settings: Settings, ends: dict[Any, int], wait: float) -> bool:
             if time.monotonic() > until:
                 return False
             time.sleep(0.5)
+
+
+def delivered(settings: Settings, patient_id: str, group: str, wait: float) -> str:
+    """Whether within so many seconds a deliverer has read in `alert-log` that a patient is forgotten.
+
+    `done`, `waiting`, or `none` where nobody reads under that name. Raises TopicsError.
+    """
+    with open_consumer(settings) as consumer:
+        tps = [TopicPartition(settings.topic("alert-log"), number) for number in range(settings.partitions)]
+        own = tps[partition_of(patient_id.encode(), settings.partitions)]
+        ends = consumer.end_offsets([own])
+    with open_admin(settings) as admin:
+        found = patiently(lambda: admin.list_group_offsets({group: tps}))[group]
+    if not any(one.offset >= 0 for one in found.values()):
+        return "none"
+    return "done" if taken(settings, ends, wait, group) else "waiting"
 
 
 def bury(settings: Settings, alerts: list[str]) -> None:

@@ -30,6 +30,8 @@ class Step(NamedTuple):
     refused: list[Refused]
     buried: list[str] | None = None
     """Of a patient to be forgotten, the alerts that leave the compacted topic; `erased` is to be called after that."""
+    told: bytes | None = None
+    """What asked to forget, for `alert-log` behind all that was said: whoever keeps changes deletes the patient's."""
 
 
 class Packed(NamedTuple):
@@ -51,7 +53,10 @@ class _Marker(msgspec.Struct, tag="clock", tag_field="type"):
 
 
 class Forget(msgspec.Struct, tag="forget", tag_field="type"):
-    """Asks that all that was recorded of a patient up to a moment be forgotten; sent to every input topic."""
+    """Asks that all that was recorded of a patient up to a moment be forgotten; sent to every input topic.
+
+    Workers pass it on in `alert-log`: what stands before it there of the patient is of a life that is over.
+    """
 
     patient_id: str
     recorded_at: str

@@ -28,6 +28,8 @@ _TESTS: Final = (
     "WATCH",
     "CHOSEN",
 )
+SHORTEST_RETENTION_HOURS: Final = 24
+"""What is there to be read by people, or by a deliverer that may be down, is kept for a day at least."""
 OWN: Final = frozenset(("CMVIGIL_CONFIG", *(f"CMVIGIL_{name}" for name in _TESTS)))
 """Variables that are no settings, most of them of the tests."""
 
@@ -48,6 +50,10 @@ class Settings(BaseModel):
     min_insync_replicas: Annotated[int, Field(ge=1, le=10)] = 1
     retention_hours: Annotated[int, Field(ge=-1)] = -1
     """How long inputs are kept, in hours since they arrived; -1: forever."""
+    alert_log_retention_hours: Annotated[int, Field(ge=-1)] = -1
+    """How long what was said is kept, likewise, in `alert-log`: longer than a deliverer or a reader may be down."""
+    audit_log_retention_hours: Annotated[int, Field(ge=-1)] = -1
+    dead_letters_retention_hours: Annotated[int, Field(ge=-1)] = -1
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     ssl_cafile: Path | None = None
@@ -78,6 +84,13 @@ class Settings(BaseModel):
     """From one round of the canary to the next."""
     canary_wait_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How long a canary's alerts may take, above which the round has failed."""
+
+    @field_validator("alert_log_retention_hours", "audit_log_retention_hours", "dead_letters_retention_hours")
+    @classmethod
+    def _long_enough(cls, hours: int) -> int:
+        if 0 <= hours < SHORTEST_RETENTION_HOURS:
+            raise ValueError(f"less than {SHORTEST_RETENTION_HOURS}: nobody may have read it by then; -1 is forever")
+        return hours
 
     @field_validator("knowledge", mode="before")
     @classmethod

@@ -41,8 +41,6 @@ class TopicLayout(NamedTuple):
 
 def layout(settings: Settings) -> list[TopicLayout]:
     """Every topic, by the names that the broker knows."""
-    hours = settings.retention_hours
-    kept = _FOREVER | ({} if hours < 0 else {"retention.ms": str(hours * _HOUR_MS)})
     safe = _BY_ARRIVAL | {"min.insync.replicas": str(settings.min_insync_replicas)}
     compacted = {
         "cleanup.policy": "compact",
@@ -53,17 +51,22 @@ def layout(settings: Settings) -> list[TopicLayout]:
         "max.compaction.lag.ms": str(24 * _HOUR_MS),
     }
     wanted = {
-        **dict.fromkeys(INPUTS, kept),
+        **dict.fromkeys(INPUTS, _kept(settings.retention_hours)),
         STATE: compacted | {_SIZE: str(LARGEST_REQUEST)},
         "alerts": compacted,
-        "alert-log": _FOREVER,
-        "audit-log": _FOREVER,
-        "dead-letters": _FOREVER | {_SIZE: str(LARGEST_REQUEST)},
+        "alert-log": _kept(settings.alert_log_retention_hours),
+        "audit-log": _kept(settings.audit_log_retention_hours),
+        "dead-letters": _kept(settings.dead_letters_retention_hours) | {_SIZE: str(LARGEST_REQUEST)},
     }
     return [
         TopicLayout(settings.topic(name), settings.partitions, settings.replication_factor, safe | configs)
         for name, configs in wanted.items()
     ]
+
+
+def _kept(hours: int) -> dict[str, str]:
+    """A topic of which records are deleted so many hours after they arrived; -1: never."""
+    return _FOREVER | ({} if hours < 0 else {"retention.ms": str(hours * _HOUR_MS)})
 
 
 def create(

@@ -53,8 +53,13 @@ class _Outgoing(NamedTuple):
 
 
 class _Burial(NamedTuple):
-    """Alerts of a forgotten patient, to be taken out of the compacted topic after all that was said of them."""
+    """Alerts of a forgotten patient, to be taken out of the compacted topic after all that was said of them.
 
+    `told` goes to `alert-log` before, likewise behind all that was said: there it ends the patient's life.
+    """
+
+    key: bytes
+    told: bytes | None
     alerts: list[str]
     done: Callable[[], None]
 
@@ -201,10 +206,13 @@ class Monitor:
         if self._seen[tp] >= self._ends.get(tp, 0):
             self.engine.caught_up(partition, message.topic)
         step = self.engine.take(partition, message.topic, message.key, message.value)
-        letters = len(step.refused) + len(step.buried or ())
+        letters = len(step.refused) + len(step.buried or ()) + (step.told is not None)
         done = self.acks.taken((message.topic, partition), event, step.keys, letters)
         if step.buried is not None:
-            self._erase(partition, message.key, step.buried, done)
+            self._erase(partition, message.key, step.told, step.buried, done)
+        elif step.told is not None:
+            self.outgoing.append(_Burial(message.key, step.told, [], done))
+            self._send.set()
         for one in step.refused:
             self.meters.refused(one.reason)
             self._dead_letter(
@@ -214,13 +222,15 @@ class Monitor:
         if self.engine.dirty:
             self._wake.set()
 
-    def _erase(self, partition: int, key: bytes, alerts: list[str], done: Callable[[], None]) -> None:
+    def _erase(
+        self, partition: int, key: bytes, told: bytes | None, alerts: list[str], done: Callable[[], None]
+    ) -> None:
         """First the alerts, then the state that knows of them: a crash between comes back to both."""
         mine = [one for one in self.outgoing if isinstance(one, _Outgoing) and one.key == key]
         for one in mine:
             self.outgoing.remove(one)
             self._unsent.pop(one, None)
-        waiting, generation = [len(alerts)], self.generation
+        waiting, generation = [len(alerts) + (told is not None)], self.generation
 
         def buried() -> None:
             done()
@@ -229,8 +239,8 @@ class Monitor:
                 self.engine.erased(partition, key)
                 self._wake.set()
 
-        if alerts:
-            self.outgoing.append(_Burial(alerts, buried))
+        if waiting[0]:
+            self.outgoing.append(_Burial(key, told, alerts, buried))
             self._send.set()
         else:
             self.engine.erased(partition, key)
@@ -329,6 +339,8 @@ class Monitor:
                 one = self.outgoing.popleft()
                 if isinstance(one, _Burial):
                     self.hook("before-burial")
+                    if one.told is not None:
+                        await self._put(self._log, one.key, one.told, None, one.done)
                     for alert_id in one.alerts:
                         await self._put(self._alerts, alert_id.encode(), None, None, one.done)
                     continue

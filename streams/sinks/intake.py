@@ -18,7 +18,7 @@ from kafka.structs import OffsetAndMetadata
 from streams.live.logs import logger
 from streams.live.settings import kafka_options
 from streams.sinks.settings import DeliverySettings
-from streams.sinks.store import Record, Routes, Taken, positions, take, wall
+from streams.sinks.store import Record, Routes, Taken, begin, filled, positions, take, wall
 
 POLL_MS: Final = 500
 BATCH: Final = 500
@@ -79,6 +79,7 @@ class Intake:
         ends: dict[Any, int] = {}
         uncommitted: dict[Any, Any] = {}
         looked = committed = float("-inf")
+        filling = begin(db, self.topic)
         while not self.stopping.is_set():
             if time.monotonic() - looked > LOOK_SECONDS:
                 self._assign(consumer, db)
@@ -96,6 +97,10 @@ class Intake:
                     tp: OffsetAndMetadata(batch[-1].offset + 1, "", -1) for tp, batch in polled.items() if batch
                 }
             self.lag = sum(max(0, end - consumer.position(tp)) for tp, end in ends.items())
+            if filling and not self.lag:
+                filled(db)
+                filling = False
+                self.on_taken(Taken(0, 0, 0, 0, 0))  # wakes who delivers
             if uncommitted and time.monotonic() - committed > COMMIT_SECONDS:
                 _commit(consumer, uncommitted)
                 uncommitted, committed = {}, time.monotonic()

@@ -6,6 +6,7 @@ is one transaction. Two threads write, each through a connection of its own.
 
 import fcntl
 import os
+import re
 import secrets
 import sqlite3
 import time
@@ -19,12 +20,15 @@ import msgspec
 from monitor.times import Time, parse_time
 from monitor.types import Alert
 from streams.live.canaries import is_canary
+from streams.live.messages import asked_to_forget
 from streams.sinks.changes import ACTIONS, SEVERITY_RANK, UnreadableChange, read_change
 from streams.sinks.detected_issue import Action
 from streams.sinks.escalation import Urgency, urgency
 from streams.sinks.settings import STATEFUL, DeliverySettings, waiting_sinks
 
 VERSION: Final = 1
+LONGEST_FORGET: Final = 4096
+"""Bytes of a message that a patient is forgotten, at most."""
 ACTIONS_KEPT: Final = 50
 """Of an alert that is acted on without end the latest actions are told."""
 _BUSY_SECONDS: Final = 30.0
@@ -88,6 +92,8 @@ class Taken(NamedTuple):
     repeated: int
     unreadable: int
     canary: int
+    forgotten: int
+    """Messages that a patient is forgotten."""
 
 
 class Delivery(NamedTuple):
@@ -213,8 +219,11 @@ def positions(db: sqlite3.Connection, topic: str) -> dict[int, int]:
 
 
 def take(db: sqlite3.Connection, records: Iterable[Record], routes: Routes, now: Time) -> Taken:
-    """Takes what was read: each change once, to every sink that it concerns, with the positions after it."""
-    outcomes = [0, 0, 0, 0]
+    """Takes what was read: each change once, to every sink that it concerns, with the positions after it.
+
+    A message that a patient is forgotten deletes what stood before it.
+    """
+    outcomes = [0] * len(Taken._fields)
     with writing(db):
         for record in records:
             outcomes[_take_one(db, record, routes, now)] += 1
@@ -222,11 +231,17 @@ def take(db: sqlite3.Connection, records: Iterable[Record], routes: Routes, now:
                 "INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next = excluded.next",
                 (record.topic, record.partition, record.offset + 1),
             )
-    return Taken(*outcomes)
+    taken = Taken(*outcomes)
+    if taken.forgotten:
+        scrub(db)
+    return taken
 
 
 def _take_one(db: sqlite3.Connection, record: Record, routes: Routes, now: Time) -> int:
     body = record.value or b""
+    if b'"forget"' in body and len(body) < LONGEST_FORGET and (asked := asked_to_forget(body)) is not None:
+        delete_patient(db, asked.patient_id)
+        return 4
     try:
         change = read_change(body)
     except UnreadableChange as why:
@@ -249,6 +264,42 @@ def _take_one(db: sqlite3.Connection, record: Record, routes: Routes, now: Time)
             enqueue(db, sink, *key, now)
     _lighten(db, change.alert_id)
     return 0
+
+
+def delete_patient(db: sqlite3.Connection, patient_id: str) -> int:
+    """Deletes, within a transaction, all that is held of a patient, undelivered or not; returns how many alerts."""
+    found = db.execute("SELECT alert_id FROM alerts WHERE patient_id = ?", (patient_id,)).fetchall()
+    for table in ("deliveries", "changes", "follows", "alerts"):
+        db.executemany(f"DELETE FROM {table} WHERE alert_id = ?", found)  # noqa: S608 - names of our own
+    # What could not be read may be of the patient too: it is if it holds the id, and not as a part of another.
+    words = {patient_id.encode(), msgspec.json.encode(patient_id)[1:-1]}
+    mentions = re.compile(rb"(?<![\w.-])(?:%s)(?![\w.-])" % b"|".join(map(re.escape, words)))
+    kept = db.execute('SELECT topic, partition, "offset", value FROM unreadable WHERE value IS NOT NULL').fetchall()
+    gone = [tuple(place) for *place, value in kept if mentions.search(value)]
+    db.executemany('DELETE FROM unreadable WHERE topic = ? AND partition = ? AND "offset" = ?', gone)
+    return len(found)
+
+
+def scrub(db: sqlite3.Connection) -> None:
+    """Takes what was deleted off the disk too. While another reads, the log keeps old bytes until it is next reset."""
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def begin(db: sqlite3.Connection, topic: str) -> bool:
+    """Says whether a store is being filled for the first time: until `filled` nothing is delivered from it.
+
+    Further on in the topic it may stand that a patient is forgotten, or what was done about an alert.
+    """
+    with writing(db):
+        if not positions(db, topic):
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('filling', x'')")
+        return db.execute("SELECT 1 FROM meta WHERE name = 'filling'").fetchone() is not None
+
+
+def filled(db: sqlite3.Connection) -> None:
+    """Says that all that there is has been read once: deliveries may begin."""
+    with writing(db):
+        db.execute("DELETE FROM meta WHERE name = 'filling'")
 
 
 def _note_alert(db: sqlite3.Connection, change: Alert, routes: Routes, now: Time) -> bool:
@@ -324,6 +375,7 @@ JOIN changes c ON c.alert_id = d.alert_id AND c.seq = d.seq
 JOIN alerts a ON a.alert_id = d.alert_id
 LEFT JOIN follows f ON f.alert_id = d.alert_id AND f.sink = d.sink
 WHERE d.sink = ?1 AND d.refused IS NULL AND d.due <= ?2
+AND NOT EXISTS (SELECT 1 FROM meta WHERE name = 'filling')
 AND NOT EXISTS (
     SELECT 1 FROM deliveries e
     WHERE e.sink = ?1 AND e.alert_id = d.alert_id AND e.refused IS NULL AND e.seq < d.seq
@@ -355,7 +407,8 @@ def due(db: sqlite3.Connection, sink: str, now: Time, limit: int) -> list[Delive
 def next_due(db: sqlite3.Connection, sink: str) -> Time | None:
     """When the next delivery to a sink may be made; None where none waits."""
     query = """
-    SELECT MIN(d.due) FROM deliveries d WHERE d.sink = ?1 AND d.refused IS NULL AND NOT EXISTS (
+    SELECT MIN(d.due) FROM deliveries d WHERE d.sink = ?1 AND d.refused IS NULL
+    AND NOT EXISTS (SELECT 1 FROM meta WHERE name = 'filling') AND NOT EXISTS (
         SELECT 1 FROM deliveries e
         WHERE e.sink = ?1 AND e.alert_id = d.alert_id AND e.refused IS NULL AND e.seq < d.seq
     )

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from monitor.times import MINUTE, NEVER, Time
 from streams.sinks.escalation import Urgency, next_step
 from streams.sinks.settings import Step
-from streams.sinks.store import enqueue, follow, writing
+from streams.sinks.store import delete_patient, enqueue, follow, scrub, writing
 
 PRUNED_AT_ONCE: Final = 1000
 
@@ -70,15 +70,12 @@ def prune(db: sqlite3.Connection, before: Time) -> int:
 def forget(db: sqlite3.Connection, patient_id: str) -> int:
     """Deletes all that the store holds of a patient, from the disk too; returns how many alerts that were.
 
-    What still waited to be delivered of them is not delivered. Where another process reads at that moment, old bytes
-    stay in the write-ahead log until SQLite comes round to it again.
+    What still waited to be delivered of them is not delivered.
     """
     with writing(db):
-        found = db.execute("SELECT alert_id FROM alerts WHERE patient_id = ?", (patient_id,)).fetchall()
-        for table in ("deliveries", "changes", "follows", "alerts"):
-            db.executemany(f"DELETE FROM {table} WHERE alert_id = ?", found)  # noqa: S608 - names of our own
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    return len(found)
+        count = delete_patient(db, patient_id)
+    scrub(db)
+    return count
 
 
 def loads(db: sqlite3.Connection, sinks: Collection[str]) -> dict[str, Load]:

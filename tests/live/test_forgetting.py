@@ -23,6 +23,7 @@ from tests.live.driver import (
 )
 from tests.live.test_canary import last
 from tests.live.test_faults import send_raw
+from tests.live.test_sinks import Deliverer, Threaded, webhook
 
 pytestmark = pytest.mark.live
 SECRET = "a secret of the audit"
@@ -150,3 +151,57 @@ def test_killed_while_it_forgets_it_ends_up_forgotten(settings, tmp_path, instan
         until(lambda: patient not in states(settings))
         until(lambda: of(settings, patient) == [])
         running[0].ready()
+
+
+def waits_for(folder):
+    """What the store of a deliverer holds, as bytes."""
+    return b"".join(file.read_bytes() for file in folder.glob("d.sqlite*"))
+
+
+def audited(settings, patient):
+    """The audit records of one patient, in order."""
+    found = [json.loads(one.value) for one in records(settings, "audit-log")]
+    return [one for one in found if one["subject"] == subject_of(patient, SECRET)]
+
+
+def test_what_waits_to_be_delivered_goes_with_the_one_command_and_a_new_store_never_sends_it(settings, tmp_path):
+    patient = chosen()
+    send(settings, SAMPLE, folder=tmp_path)
+    hook = Threaded()  # away: everything waits
+    store, toml = tmp_path / "store", webhook("pharmacy", hook, tmp_path / "store")
+    with workers(settings, tmp_path) as running:
+        assert_equal(settings, replayed(SAMPLE), running=running)
+        deliverer = Deliverer(settings, store, toml).ready()
+        until(lambda: deliverer.pending() == len(replayed(SAMPLE)))
+        assert patient.encode() in waits_for(store)
+        done = forget(settings, tmp_path, patient)
+        assert done.returncode == 0, done.said()
+        assert "deliverer cmvigil-deliver: what it kept of the patient is deleted" in done.said()
+        assert deliverer.pending() == len(others(patient))
+        assert deliverer.stop() == 0
+        assert patient.encode() not in waits_for(store)
+        assert audited(settings, patient)[-1]["deliverers"] == {"cmvigil-deliver": "done"}
+
+        # While it is down there is nobody to delete: that is said, and made good once it runs.
+        second = json.loads(others(patient)[0])["patient_id"]
+        waiting = forget(settings, tmp_path, second, "--wait", "10")
+        assert waiting.returncode == 1
+        assert "a deliverer has not read of it yet" in waiting.said()
+        assert audited(settings, second)[-1]["deliverers"] == {"cmvigil-deliver": "waiting"}
+        assert audited(settings, second)[-1]["stage"] == "incomplete"
+        deliverer = Deliverer(settings, store, toml).ready()
+        assert forget(settings, tmp_path, second).returncode == 0
+        assert deliverer.stop() == 0
+        assert second.encode() not in waits_for(store)
+
+    # A store that is new reads to the end of `alert-log`, which still holds all of it, before it delivers.
+    for file in store.glob("d.sqlite*"):
+        file.unlink()
+    hook.start()
+    deliverer = Deliverer(settings, store, toml).ready()
+    left = [line for line in others(patient) if json.loads(line)["patient_id"] != second]
+    until(lambda: len({one.body for one in hook.server.taken}) == len(left))
+    until(lambda: deliverer.pending() == 0)
+    assert {one.body for one in hook.server.taken} == set(left)
+    assert deliverer.stop() == 0
+    hook.stop()

@@ -13,7 +13,8 @@ import pytest
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from streams.live.produce import record_size
-from streams.live.topics import check, layout
+from streams.live.settings import load_settings
+from streams.live.topics import check, layout, retention
 from tests.live.broker import Kafka, NoBroker, without
 from tests.live.driver import (
     ROOT,
@@ -81,6 +82,22 @@ def test_topics_right_by_the_brokers_default_are_right_and_too_few_copies_are_na
     said = few.stderr.splitlines()
     assert len(said) == len(layout(settings))
     assert all("replication 1, 2 is set; " in line for line in said)
+
+
+def test_topics_are_made_with_the_retention_that_is_set_and_another_is_named(broker, prefix, tmp_path):
+    where = ("--bootstrap", broker, "--prefix", prefix)
+    config = tmp_path / "cmvigil.toml"
+    config.write_text("alert_log_retention_hours = 87600\naudit_log_retention_hours = -1\n")
+    env = os.environ | {"CMVIGIL_DEAD_LETTERS_RETENTION_HOURS": "720"}
+    made = cmvigil("topics", "--config", str(config), *where, env=env)
+    assert made.returncode == 0, made.stderr
+    kept = retention(load_settings(None, {}, bootstrap_servers=broker, topic_prefix=prefix))
+    assert (kept["alert-log"], kept["dead-letters"], kept["audit-log"]) == (87600 * 3_600_000, 720 * 3_600_000, -1)
+    other = cmvigil("topics", "--check", *where, env=env)
+    assert other.returncode == 2
+    assert other.stderr.strip() == (
+        f"cmvigil: topic {prefix}alert-log: retention.ms is 315360000000, not -1; alter it with kafka-configs"
+    )
 
 
 def test_a_message_that_its_topic_would_not_take_is_rejected_alone(broker, prefix, tmp_path):

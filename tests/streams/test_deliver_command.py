@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from kafka import TopicPartition
 from typer.testing import CliRunner
 
 from streams.cli import app
@@ -179,3 +180,53 @@ def test_it_is_ready_when_it_reads_and_is_not_far_behind(config):
     assert not_ready(intake, 10) == "behind"
     intake.lag = 10
     assert not_ready(intake, 10) is None
+
+
+class Log:
+    """As Kafka's consumer: one partition, whose records come one a poll."""
+
+    def __init__(self, *values):
+        self.values, self.read, self.due = values, 0, []
+
+    def topics(self):
+        return {"alert-log"}
+
+    def partitions_for_topic(self, topic):
+        return {0}
+
+    def assignment(self):
+        return {TopicPartition("alert-log", 0)}
+
+    def assign(self, wanted):
+        pass
+
+    def end_offsets(self, wanted):
+        return {TopicPartition("alert-log", 0): len(self.values)}
+
+    def position(self, tp):
+        return self.read
+
+    def commit(self, offsets):
+        pass
+
+    def poll(self, milliseconds):
+        if self.read == len(self.values):
+            return {}
+        self.read += 1
+        one = Record("alert-log", 0, self.read - 1, self.values[self.read - 1])
+        return {TopicPartition("alert-log", 0): [one]}
+
+
+def test_a_new_store_delivers_once_it_has_read_to_the_end_and_whoever_delivers_is_woken(config, tmp_path):
+    db = open_store(tmp_path / "new.sqlite")
+    told = []
+
+    def on_taken(taken):
+        told.append((sum(taken), len(due(db, "hook", wall(), 9))))
+        if len(told) == 3:
+            intake.stopping.set()
+
+    intake = Intake(load_delivery(config, {}), ROUTES, on_taken)
+    intake._follow(Log(encoded(change(alert_id="a")), encoded(change(alert_id="b"))), db)
+    assert told == [(1, 0), (1, 0), (0, 2)]
+    db.close()

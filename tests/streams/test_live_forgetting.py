@@ -68,6 +68,29 @@ def test_a_patient_is_forgotten_with_every_alert_that_was_said():
     assert len(world.engine) == 0
 
 
+def test_alert_log_is_told_once_something_is_forgotten_and_where_nothing_is_known():
+    world = ill()
+    told = ask(world).told
+    assert json.loads(told) == {"type": "forget", "patient_id": "p", "recorded_at": ASKED}
+    world.engine.erased(0, b"p")
+    flush(world)
+    # Another topic's message finds nothing: whoever keeps changes may still have some.
+    assert ask(world, topic="lab-results").told == told
+    # Who comes again later has a new life, which a message of the old one must not end.
+    world.now += 2 * 24 * 3600 * 10**6
+    world.take(FOSCARNET | {"event_id": "A2", "recorded_at": "2026-03-06T10:02:00Z"})
+    assert ask(world, topic="alert-actions").told is None
+
+
+def test_of_a_canary_alert_log_is_not_told():
+    world = World("wall", wall="2026-03-04T13:00:00Z")
+    name = PREFIX + "0"
+    world.take(FOSCARNET | {"patient_id": name})
+    for _ in range(2):
+        step = ask(world, patient=name, key=name.encode())
+        assert step.told is None
+
+
 def test_the_state_is_not_deleted_before_the_alerts_have_left():
     world = ill()
     ask(world)
@@ -138,6 +161,19 @@ def test_what_came_later_than_was_asked_stays_and_is_said_again_under_new_number
     assert b"A1" not in world.durable[b"p"]
     numbers = [(one["alert_id"], one["seq"]) for one in said(world)]
     assert len(numbers) == len(set(numbers))
+
+
+def test_old_facts_that_are_sent_again_begin_a_new_life_numbered_from_one():
+    world = ill()
+    before = {(one["alert_id"], one["seq"]) for one in said(world)}
+    ask(world)
+    world.engine.erased(0, b"p")
+    flush(world)
+    world.said.clear()
+    world.take(FOSCARNET)
+    world.take(POTASSIUM)
+    flush(world)
+    assert {(one["alert_id"], one["seq"]) for one in said(world)} == before
 
 
 def test_who_asks_for_another_key_or_at_no_time_is_refused_and_nothing_is_forgotten():

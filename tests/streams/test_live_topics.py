@@ -4,7 +4,7 @@ import pytest
 
 from streams.live import topics
 from streams.live.settings import load_settings
-from streams.live.topics import TopicsError, check, layout, size_limits
+from streams.live.topics import TopicsError, check, layout, retention, size_limits
 
 SETTINGS = load_settings(None, {}, partitions=2, replication_factor=3, min_insync_replicas=2, topic_prefix="x-")
 
@@ -75,6 +75,37 @@ def test_other_partitions_than_set_are_named(admin):
     admin.replicas["x-patients"].pop()
     (one,) = check(SETTINGS)
     assert one.startswith("topic x-patients: 1 partitions, 2 are set")
+
+
+RETENTIONS = {
+    "retention_hours": {"lab-results", "medication-administrations", "patients", "alert-actions"},
+    "alert_log_retention_hours": {"alert-log"},
+    "audit_log_retention_hours": {"audit-log"},
+    "dead_letters_retention_hours": {"dead-letters"},
+}
+
+
+def kept(**given):
+    """For how many ms each topic keeps its records."""
+    return {one.name: one.configs.get("retention.ms") for one in layout(load_settings(None, {}, **given))}
+
+
+@pytest.mark.parametrize(("setting", "names"), RETENTIONS.items())
+def test_each_retention_is_of_its_own_topics_and_of_no_other(setting, names):
+    before, after = kept(), kept(**{setting: 48})
+    assert {name for name in before if before[name] != after[name]} == names
+    assert {after[name] for name in names} == {str(48 * 3_600_000)}
+    assert {before[name] for name in names} == {"-1"}
+
+
+def test_a_retention_that_is_set_and_is_not_the_topics_is_named_with_both(admin):
+    given = load_settings(None, {}, **SETTINGS.model_dump() | {"alert_log_retention_hours": 8760})
+    (one,) = check(given)
+    assert one == "topic x-alert-log: retention.ms is -1, not 31536000000; alter it with kafka-configs"
+    admin.configs["x-alert-log"]["retention.ms"] = "31536000000"
+    assert check(given) == []
+    assert retention(given)["alert-log"] == 31536000000
+    assert check(SETTINGS) == ["topic x-alert-log: retention.ms is 31536000000, not -1; alter it with kafka-configs"]
 
 
 def test_a_topic_that_is_missing_is_named(admin):

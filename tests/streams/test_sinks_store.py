@@ -1,5 +1,6 @@
 """The store of the sinks: nothing lost, nothing twice, order per alert, also through kill -9 and full disks."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -19,7 +20,9 @@ from streams.sinks.store import (
     Record,
     Routes,
     StoreError,
+    begin,
     due,
+    filled,
     fingerprint_key,
     finish,
     firing,
@@ -79,11 +82,11 @@ def db(tmp_path):
 
 def test_each_change_goes_once_to_each_sink_whatever_is_read_again(db, tmp_path):
     life = [change(), change(2, "updated"), change(3, "resolved", "resolved")]
-    assert taken(db, *life) == (3, 0, 0, 0)
+    assert taken(db, *life) == (3, 0, 0, 0, 0)
     assert deliver_all(db) == [(life[0].alert_id, seq) for seq in (1, 2, 3)]
     db.close()
     again = open_store(tmp_path / "d.sqlite")
-    assert taken(again, *life) == (0, 3, 0, 0)
+    assert taken(again, *life) == (0, 3, 0, 0, 0)
     assert deliver_all(again) == []
     assert deliver_all(again, "am") == [(life[0].alert_id, seq) for seq in (1, 2, 3)]
     again.close()
@@ -141,8 +144,8 @@ def test_a_sink_hears_of_an_alert_from_its_least_severity_on_and_then_to_its_end
 
 
 def test_what_is_no_change_is_kept_with_its_place_and_stops_nothing(db):
-    assert taken(db, b"junk", change(), b"\xff") == (1, 0, 2, 0)
-    assert taken(db, b"junk") == (0, 0, 1, 0)
+    assert taken(db, b"junk", change(), b"\xff") == (1, 0, 2, 0, 0)
+    assert taken(db, b"junk") == (0, 0, 1, 0, 0)
     kept = db.execute('SELECT "offset", value FROM unreadable').fetchall()
     assert kept == [(0, b"junk"), (2, b"\xff")]
 
@@ -250,7 +253,7 @@ def test_nor_do_the_bytes_of_what_no_sink_wants(db):
 
 
 def test_what_a_canary_says_is_read_and_goes_nowhere(db):
-    assert taken(db, change(patient_id="cmvigil-canary-3"), first=6) == (0, 0, 0, 1)
+    assert taken(db, change(patient_id="cmvigil-canary-3"), first=6) == (0, 0, 0, 1, 0)
     assert positions(db, "alert-log") == {0: 7}
     assert waiting(db) == []
     assert open_count(db) == 0
@@ -266,6 +269,60 @@ def test_a_patient_that_is_to_be_forgotten_leaves_no_byte_on_the_disk(db, tmp_pa
     for file in tmp_path.iterdir():
         assert b"mrn-0042" not in file.read_bytes(), file
     assert b"mrn-0007" in (tmp_path / "d.sqlite").read_bytes()
+
+
+def asked(patient):
+    return json.dumps({"type": "forget", "patient_id": patient, "recorded_at": "2026-03-05T00:00:00Z"}).encode()
+
+
+def test_the_message_that_a_patient_is_forgotten_deletes_what_stood_before_it_from_the_disk_too(db, tmp_path):
+    taken(db, change(alert_id="a"), change(alert_id="b", patient_id="mrn-0007"), b'{"patient_id":"mrn-0042"}')
+    finish(db, [Done(due(db, "hook", NOW, 1)[0], refused=400)])
+    assert taken(db, asked("mrn-0042"), first=3) == (0, 0, 0, 0, 1)
+    assert waiting(db) == [("b", 1)]
+    assert list(refused(db)) == []
+    assert positions(db, "alert-log") == {0: 4}
+    for file in tmp_path.iterdir():
+        assert b"mrn-0042" not in file.read_bytes(), file
+    assert b"mrn-0007" in (tmp_path / "d.sqlite").read_bytes()
+    assert taken(db, asked("mrn-0042"), asked("nobody"), first=4) == (0, 0, 0, 0, 2)
+
+
+def test_what_is_said_of_a_forgotten_patient_anew_is_delivered_though_its_numbers_are_the_old_ones(db):
+    taken(db, change(alert_id="a"))
+    assert deliver_all(db) == [("a", 1)]
+    taken(db, asked("mrn-0042"), change(alert_id="a", reason="a new life"), first=1)
+    assert deliver_all(db) == [("a", 1)]
+
+
+def test_of_what_cannot_be_read_only_that_goes_that_names_the_patient_whole(db):
+    others = [b'{"patient_id":"mrn-00421"}', b'{"patient_id":"my.mrn-0042"}', b"junk"]
+    taken(db, b"\xff mrn-0042", *others, asked("mrn-0042"))
+    assert [value for (value,) in db.execute("SELECT value FROM unreadable")] == others
+
+
+def test_a_message_that_only_looks_like_one_to_forget_is_kept_as_unreadable(db):
+    taken(db, change(alert_id="a"))
+    assert taken(db, b'{"type":"forget","patient_id":7}', b'{"kind":"forget"}', first=1) == (0, 0, 2, 0, 0)
+    assert waiting(db) == [("a", 1)]
+
+
+def test_a_new_store_delivers_nothing_until_it_has_read_all_that_there_is(db):
+    assert begin(db, "alert-log")
+    taken(db, change(alert_id="a"), change(alert_id="b", patient_id="mrn-0007"))
+    assert (waiting(db), next_due(db, "hook")) == ([], None)
+    assert loads(db, ["hook"])["hook"].pending == 2
+    assert begin(db, "alert-log")  # ended and started in between
+    taken(db, asked("mrn-0042"), first=2)
+    filled(db)
+    assert waiting(db) == [("b", 1)]
+    assert not begin(db, "alert-log")
+
+
+def test_a_store_that_has_read_before_does_not_hold_back(db):
+    taken(db, change(alert_id="a"))
+    assert not begin(db, "alert-log")
+    assert waiting(db) == [("a", 1)]
 
 
 # Life of one alert after another: what may happen in any order
