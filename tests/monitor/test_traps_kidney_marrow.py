@@ -113,7 +113,14 @@ def test_trap_06_a_slow_rise_meets_the_fixed_baseline():
 def test_trap_07_one_diluted_sample_moves_no_baseline():
     before = [creatinine(value, at * D) for at, value in enumerate((1.0, 0.5, 1.0))]
     assert severity([*FOSCARNET, *before, creatinine(1.4, 20 * D)], "aki") is None
-    assert severity([*FOSCARNET, *before, creatinine(1.5, 20 * D)], "aki") == "warning"
+    high = [*FOSCARNET, *before, creatinine(1.5, 20 * D)]
+    assert severity(high, "aki") == "warning"
+    said_so = (
+        "1.5 x baseline 1 mg/dL (median of 3 results 7 to 365 d before the first dose, 0.5 mg/dL to 1 mg/dL; threshold"
+    )
+    assert said_so in detail(high, "aki")
+    alone = detail([*FOSCARNET, before[0], creatinine(1.5, 20 * D)], "aki")
+    assert "(median of 1 result 7 to 365 d before the first dose; threshold" in alone
 
 
 @pytest.mark.parametrize(
