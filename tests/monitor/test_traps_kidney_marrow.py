@@ -88,8 +88,13 @@ def test_trap_03_a_graft_that_begins_to_work_is_no_injury_and_one_that_fails_may
     falling = [creatinine(value, FIRST + i * 12 * H) for i, value in enumerate((6.0, 5.2, 4.1, 3.0))]
     assert severity([GRAFTED, *FOSCARNET[1:], *falling], "aki") is None
     rising = [creatinine(1.0, 9 * D), creatinine(1.6, 12 * D)]
-    assert "rejection" in detail([GRAFTED, *FOSCARNET[1:], *rising], "aki")
-    assert "rejection" not in detail([*FOSCARNET, *rising], "aki")
+    causes = "in a kidney graft consider rejection, calcineurin inhibitor levels and BK virus too."
+    dated = f"Solid-organ transplant on 2026-01-01 00:00 UTC: {causes}"
+    assert dated in detail([GRAFTED, *FOSCARNET[1:], *rising], "aki")
+    undated = patient(transplant="solid-organ")
+    assert f"Solid-organ transplant: {causes}" in detail([undated, *FOSCARNET[1:], *rising], "aki")
+    assert causes not in detail([patient(transplant="hct-allogeneic"), *FOSCARNET[1:], *rising], "aki")
+    assert causes not in detail([*FOSCARNET, *rising], "aki")
 
 
 def test_trap_04_no_baseline_is_said():
