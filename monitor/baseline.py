@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from monitor.patient import Baseline, Patient
 from monitor.times import Time
 from monitor.types import EQUAL, Lab
+from monitor.wording import amount_text
 
 
 def course_baseline(p: Patient, drug: int, start: Time, t: Time) -> Baseline | None:
@@ -62,6 +63,9 @@ def _chosen(p: Patient, start: Time) -> Baseline | None:
         low, high = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
         middle = (low,) if low is high else (low, high)
         how = f"median of {len(before)} result{'s' * (len(before) > 1)} 7 to 365 d before the first dose"
+        if len(before) > 1:
+            # Results of an injury among them show: a baseline that they have raised hides the next.
+            how += f", {amount_text(p, ordered[0])} to {amount_text(p, ordered[-1])}"
         return Baseline(low.canon + high.canon, high.unit, how, middle)
     recent = between(start - rule.median_from + 1, start)
     if recent:

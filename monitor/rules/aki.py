@@ -258,7 +258,8 @@ def say(k: Aki, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     if kind == "solid-organ":
         since = f" on {clock_text(grafted)}" if grafted != ALWAYS else ""
         parts.append(
-            f"Solid-organ transplant{since}: of a kidney graft also rejection, calcineurin inhibitor level, BK virus"
+            f"Solid-organ transplant{since}: in a kidney graft consider rejection, calcineurin inhibitor levels and BK"
+            " virus too"
         )
     basis = (lab, figures.lowest_48h, figures.lowest_7d, *(figures.baseline.labs if figures.baseline else ()))
     facts = each_once(one for one in basis if one is not None)

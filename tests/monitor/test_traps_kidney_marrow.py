@@ -88,8 +88,13 @@ def test_trap_03_a_graft_that_begins_to_work_is_no_injury_and_one_that_fails_may
     falling = [creatinine(value, FIRST + i * 12 * H) for i, value in enumerate((6.0, 5.2, 4.1, 3.0))]
     assert severity([GRAFTED, *FOSCARNET[1:], *falling], "aki") is None
     rising = [creatinine(1.0, 9 * D), creatinine(1.6, 12 * D)]
-    assert "rejection" in detail([GRAFTED, *FOSCARNET[1:], *rising], "aki")
-    assert "rejection" not in detail([*FOSCARNET, *rising], "aki")
+    causes = "in a kidney graft consider rejection, calcineurin inhibitor levels and BK virus too."
+    dated = f"Solid-organ transplant on 2026-01-01 00:00 UTC: {causes}"
+    assert dated in detail([GRAFTED, *FOSCARNET[1:], *rising], "aki")
+    undated = patient(transplant="solid-organ")
+    assert f"Solid-organ transplant: {causes}" in detail([undated, *FOSCARNET[1:], *rising], "aki")
+    assert causes not in detail([patient(transplant="hct-allogeneic"), *FOSCARNET[1:], *rising], "aki")
+    assert causes not in detail([*FOSCARNET, *rising], "aki")
 
 
 def test_trap_04_no_baseline_is_said():
@@ -113,7 +118,14 @@ def test_trap_06_a_slow_rise_meets_the_fixed_baseline():
 def test_trap_07_one_diluted_sample_moves_no_baseline():
     before = [creatinine(value, at * D) for at, value in enumerate((1.0, 0.5, 1.0))]
     assert severity([*FOSCARNET, *before, creatinine(1.4, 20 * D)], "aki") is None
-    assert severity([*FOSCARNET, *before, creatinine(1.5, 20 * D)], "aki") == "warning"
+    high = [*FOSCARNET, *before, creatinine(1.5, 20 * D)]
+    assert severity(high, "aki") == "warning"
+    said_so = (
+        "1.5 x baseline 1 mg/dL (median of 3 results 7 to 365 d before the first dose, 0.5 mg/dL to 1 mg/dL; threshold"
+    )
+    assert said_so in detail(high, "aki")
+    alone = detail([*FOSCARNET, before[0], creatinine(1.5, 20 * D)], "aki")
+    assert "(median of 1 result 7 to 365 d before the first dose; threshold" in alone
 
 
 @pytest.mark.parametrize(
