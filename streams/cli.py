@@ -1,6 +1,7 @@
 """The command line (contract, section 3). Heavy imports wait until a command needs them."""
 
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -33,7 +34,12 @@ KnowledgeOption = Annotated[
 
 
 def main() -> None:
-    """The entry point `cmvigil`."""
+    """The entry point `cmvigil`. What it writes is UTF-8; a terminal of fewer characters shows `?` for the others."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        if sys.stdout.isatty():
+            sys.stdout.reconfigure(errors="replace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8")
     app()
 
 
