@@ -99,6 +99,8 @@ def _say(
     t, level = episode.steps[-1]
     words = rule.say(p, t, level, episode)
     severity = rule.severities[level]
+    before = fold.said.get((episode.drug, episode.onset))
+    stood = before.state if before is not None else None
     last = _next(fold, episode, stands.state, level, severity)
     last.title = words.title
     supersedes = None
@@ -106,9 +108,9 @@ def _say(
     if replaces is not None:
         supersedes = alert_id(p.id, rule, Episode(replaces[1], replaces[0], []))
         reason = "replaces an alert whose onset differs; " + (news_text(p, rule) or "by facts known since")
-    elif status == "reopened" and stands.act is None:
+    elif status == "reopened" and (stands.act is None or stood == "resolved"):
         reason = news_text(p, rule) or "its end no longer holds"
-    elif stands.act is not None:
+    elif stands.act is not None and (status, stood) != ("updated", "open"):
         reason = _act_text(stands, status)
     out.append(
         _alert(

@@ -134,6 +134,8 @@ def drugs_text(p: Patient, names: Iterable[str], t: Time, within: Time) -> str:
 def fact_text(p: Patient, fact: Fact) -> str:
     """Any fact in a few words."""
     if isinstance(fact, Lab):
+        if fact.analyte < 0 and not fact.void:
+            return "result that no rule watches"
         return dated(p, fact) if fact.at != ALWAYS else "result withdrawn"
     if isinstance(fact, Dose):
         return dose_text(p, fact) if fact.drug >= 0 else "administration withdrawn"
@@ -170,6 +172,8 @@ def _news(p: Patient, fact: Fact, old: Fact | None) -> str:
     if isinstance(fact, Lab) and fact.void:
         was = f" ({fact_text(p, old)})" if isinstance(old, Lab) and old.analyte >= 0 else ""
         return f"{name} withdrawn or without result{was}"
+    if isinstance(fact, Lab) and isinstance(old, Lab) and fact.analyte < 0 <= old.analyte:
+        return f"{name} corrected to what no rule watches ({fact_text(p, old)})"
     if isinstance(fact, Dose) and not fact.given:
         was = f" ({fact_text(p, old)})" if isinstance(old, Dose) and old.drug >= 0 else ""
         return f"{name} not given or withdrawn{was}"

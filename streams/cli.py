@@ -2,6 +2,7 @@
 
 import sys
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -34,7 +35,12 @@ KnowledgeOption = Annotated[
 
 
 def main() -> None:
-    """The entry point `cmvigil`."""
+    """The entry point `cmvigil`. What it writes is UTF-8; a terminal of fewer characters shows `?` for the others."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        if sys.stdout.isatty():
+            sys.stdout.reconfigure(errors="replace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8")
     app()
 
 

@@ -172,14 +172,15 @@ def _time(fact: Fact) -> Time:
 def _fact(p: Patient, fact: Fact, as_of: Time, basis: set[str]) -> FactView:
     kind, what, text, status, value, unit = "action", "action", "", "", None, None
     if isinstance(fact, Lab):
-        kind, status = "lab", ("preliminary", "final", "cancelled", "corrected", "withdrawn")[fact.rank]
+        kind, what = "lab", "result"
+        status = ("preliminary", "final", "cancelled", "corrected", "withdrawn")[fact.rank]
         if fact.analyte >= 0:
             analyte = p.plan.analytes[fact.analyte]
             what, text = analyte.name, amount_text(p, fact)
             if fact.unit >= 0 and not fact.void:
                 value, unit = p.plan.value_of(fact) / MILLION, analyte.unit_names[fact.unit]
     elif isinstance(fact, Dose):
-        kind, status = "administration", fact.status
+        kind, text, status = "administration", "administration", fact.status
         if fact.drug >= 0:
             what, text = name_text(p.plan.drugs[fact.drug].name), dose_text(p, fact)
     elif isinstance(fact, Person):

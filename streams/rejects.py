@@ -61,6 +61,8 @@ class Rejects:
     ) -> None:
         assert self._file is not None
         text = data.decode("utf-8", "replace")
+        # A file's name need not be UTF-8.
+        source = source.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         raw = base64.b64encode(data).decode() if not _is_utf8(data, cut=size is not None) else None
         self._file.write(self._encode(Reject(source, line, entry, reason, text, raw, size, digest)) + b"\n")
 

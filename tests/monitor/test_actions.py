@@ -94,6 +94,17 @@ def test_who_did_what_and_why_is_in_the_reason():
     assert change.reason == "by pharmacist: palliative"
 
 
+def test_the_reason_is_what_brought_the_change_not_what_was_done_before():
+    well = low(2 * D, 4.0)
+    withdrawn = {**well, "status": "entered-in-error", "recorded_at": "2026-01-05T00:00:00Z"}
+    change = of(alerts(acted("acknowledge", well, withdrawn)))[-1]
+    assert (change.status, change.state) == ("reopened", "acknowledged")
+    assert change.reason.startswith(f"{well['event_id']} withdrawn")
+    *_, worse, better = of(alerts(acted("acknowledge", low(2 * D, 2.4), low(3 * D, 2.8))))
+    assert (worse.severity, worse.reason) == ("critical", "worse than what pharmacist acted on")
+    assert (better.severity, better.reason) == ("warning", None)
+
+
 def test_the_newest_version_of_an_action_holds():
     events = acted("acknowledge")
     corrected = {

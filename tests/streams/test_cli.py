@@ -1,5 +1,12 @@
 """The command line teaches: every command and option says what it is for."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 import typer
 from typer.testing import CliRunner
 
@@ -23,8 +30,6 @@ def test_help_names_the_exit_statuses():
 
 
 def test_the_readme_names_every_command():
-    from pathlib import Path
-
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
     for name in COMMANDS:
         assert f"`cmvigil {name}" in readme, name
@@ -32,3 +37,19 @@ def test_the_readme_names_every_command():
 
 def test_version():
     assert CliRunner().invoke(app, ["--version"]).stdout.startswith("cmvigil ")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_is_written_is_utf_8_whatever_the_locale(encoding):
+    cmvigil = Path(sys.executable).parent / "cmvigil"
+    lab = {"type": "lab", "event_id": "1", "patient_id": "p", "code": "K\u2026", "value": 1, "unit": "\u00b5"}
+    times = {"collected_at": "2026-03-04T06:00:00Z", "recorded_at": "2026-03-04T06:00:00Z"}
+    done = subprocess.run(
+        [cmvigil, "unmapped", "-"],
+        input=json.dumps(lab | times).encode(),
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "K\u2026" in done.stdout.decode()

@@ -119,6 +119,16 @@ def test_a_retracted_alert_is_explained(tmp_path):
     assert "retracted" in "\n".join(lines_of(case, asked=False))
 
 
+def test_a_result_corrected_to_what_no_rule_watches_is_a_result(tmp_path):
+    gone = potassium("L2", 2.9, 5, "2026-03-08T13:00:00Z") | {"status": "corrected", "code": "1234-5"}
+    path = tmp_path / "log"
+    path.write_text("".join(json.dumps(event) + "\n" for event in (*DOSES, potassium("L2", 2.9, 5), gone)))
+    text = run(path, "--alert", id_of(path, "hypokalemia"))
+    assert "L2 corrected to what no rule watches (potassium 2.9 mmol/L" in text
+    assert "result  [corrected]" in text
+    assert "action" not in text
+
+
 @cache
 def cohort(folder):
     path = folder / "log.ndjson"

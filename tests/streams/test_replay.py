@@ -360,6 +360,14 @@ def test_a_line_of_100_megabytes_is_rejected_in_bounded_memory(tmp_path):
     assert (reject["line"], reject["reason"], len(reject["input"])) == (2, "line too long", 64 << 10)
 
 
+def test_rejects_of_a_file_whose_name_is_no_utf_8(tmp_path):
+    log, rejects = tmp_path / "log\udcff.ndjson", tmp_path / "rejects"
+    log.write_bytes(b"nonsense\n")
+    done = subprocess.run([CMVIGIL, "replay", log, "--rejects", rejects], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert json.loads(rejects.read_bytes())["source"] == str(tmp_path / "log\ufffd.ndjson")
+
+
 def test_rejects_are_counted_where_they_are_not_kept():
     done = run("-", "--json", stdin=ndjson(dose(), lab()) + b"{\n")
     assert b"1 rejected (see --rejects)" in done.stderr
