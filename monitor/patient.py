@@ -32,7 +32,10 @@ class Series(msgspec.Struct, gc=False, eq=False):
 
 
 class DoseState(msgspec.Struct, gc=False, frozen=True):
-    """Where a course stands with one of its doses, as judged from the facts up to it (alerts.md, "Words")."""
+    """Where a course stands with one of its doses, as judged from the facts up to it (alerts.md, "Words").
+
+    `other_phase`: its last dose, if any, on the other side of the change between maintenance and all else.
+    """
 
     start: Time
     count: int
@@ -46,6 +49,7 @@ class DoseState(msgspec.Struct, gc=False, frozen=True):
     course_until: Time
     induction_days: int
     reads_renal: bool
+    other_phase: Time
 
 
 Size = int | Fraction
