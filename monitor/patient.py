@@ -6,6 +6,7 @@ may differ (`touch`); nothing is judged here.
 """
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -269,7 +270,7 @@ class Patient:
         self.hiv: list[tuple[Time, bool]] = []
         self.present: set[int] = set()
         self.folds: dict[int, Fold] = {}
-        self.listen: dict[int, tuple[list[Fold], list[Fold], list[Fold]]] = {}
+        self.listen: dict[int, tuple[list[Fold], list[Fold], list[Fold]]] = defaultdict(_nobody)
         self.dirty: dict[Fold, Time] = {}
         self.judging: Fold
         self.restate: dict[int, Time] = {}
@@ -410,6 +411,10 @@ class Patient:
                 break
             held = entry
         return held
+
+
+def _nobody() -> tuple[list[Fold], list[Fold], list[Fold]]:
+    return [], [], []
 
 
 def _boundaries(fold: Fold) -> Iterator[Time]:
