@@ -5,6 +5,7 @@ So catching up after a pause says what would have been said, each change at its 
 
 from bisect import insort
 from collections.abc import Iterable
+from operator import attrgetter
 
 from monitor.evaluation import settle, wake
 from monitor.facts import APPLY
@@ -36,27 +37,31 @@ def receive(p: Patient, facts: Iterable[Fact]) -> list[Fact]:
         insort(p.inbox, taken[0], key=_newest_first)
     else:
         p.inbox.extend(taken)
-        p.inbox.sort(key=_newest_first)
+        p.inbox.sort(key=attrgetter("recorded"), reverse=True)
     return late
 
 
 def next_due(p: Patient) -> Time:
     """When the patient next has something to be judged: a recording that waits, or a due time."""
-    return _next(p, min(p.wakes.values(), default=NEVER))
+    return _next(p, _woken(p))
+
+
+def _woken(p: Patient) -> Time:
+    return min(p.wakes.values()) if p.wakes else NEVER
 
 
 def _next(p: Patient, due: Time) -> Time:
     if p.alarms:
         due = min(due, *p.alarms.values())
-    if p.inbox:
-        due = min(due, max(p.inbox[-1].recorded, p.clock))
+    if p.inbox and p.inbox[-1].recorded < due:
+        due = max(p.inbox[-1].recorded, p.clock)
     return due
 
 
 def advance(p: Patient, to: Time) -> list[Change]:
     """Takes the patient's clock to a time, both ends included, and returns every change that is to be said."""
     out: list[Change] = []
-    inbox, news, wakes = p.inbox, p.news, p.wakes
+    inbox, news = p.inbox, p.news
     now = next_due(p)
     while now <= to:
         p.clock = now
@@ -69,11 +74,11 @@ def advance(p: Patient, to: Time) -> list[Change]:
                 fact = inbox.pop()
                 APPLY[type(fact)](p, fact)
             changed = settle(p, now)
-        due = min(wakes.values(), default=NEVER)
+        due = _woken(p)
         if due <= now:
             # What the facts brought is due at this same instant too.
             changed += wake(p, now)
-            due = min(wakes.values(), default=NEVER)
+            due = _woken(p)
         if changed or p.acted or p.alarms:
             _say(p, changed, now, out)
         now = _next(p, due)

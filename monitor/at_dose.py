@@ -2,8 +2,8 @@
 
 from monitor.patient import AtDose, Patient
 from monitor.plan import Plan
-from monitor.times import Time
-from monitor.types import GONE, Level
+from monitor.times import NEVER, Time
+from monitor.types import GONE, Level, Verdict
 
 
 def last_dose(p: Patient, drug: int, t: Time) -> AtDose | None:
@@ -26,6 +26,11 @@ def last_dose(p: Patient, drug: int, t: Time) -> AtDose | None:
 def carried(at: AtDose, level: Level) -> Level:
     """The level just before: an alert that ends with its course is not carried into a new one."""
     return GONE if at.now and at.state.count == 1 else level
+
+
+def going_on(at: AtDose, level: Level) -> Verdict:
+    """What holds where nothing is judged anew: what was raised in a course stays until that course has ended."""
+    return (level, at.over) if level > 0 and not (at.now and at.state.count == 1) else (GONE, NEVER)
 
 
 def waits_for_charting(p: Patient, at: AtDose) -> bool:

@@ -10,7 +10,7 @@ from bisect import bisect_left
 from monitor.dosing import dose_size, doses_of, fits_maintenance
 from monitor.patient import DoseState, Given, Patient
 from monitor.plan import INTENT_PROPHYLAXIS, INTENT_TREATMENT, CourseInfo, DrugInfo
-from monitor.times import DAY, Time
+from monitor.times import ALWAYS, DAY, Time
 from monitor.types import MAINTENANCE, NO_LABEL, PROPHYLAXIS
 from monitor.virology import quantifiable_between
 
@@ -83,6 +83,10 @@ def state_of(p: Patient, drug: DrugInfo, given: Given, i: int) -> DoseState:
             induction_days = 1
         if phase == INDUCTION and not (before is not None and _is_induction_day(given, i - 1, start, period)):
             induction_days += 1
+    other_phase = ALWAYS
+    if before is not None:
+        same = (before.phase == MAINTAINING) == (phase == MAINTAINING)
+        other_phase = before.other_phase if same else given.t[i - 1]
     interval = _interval(given, i, count, course.usual)
     if course.current_for is not None:
         current = course.current_for
@@ -101,6 +105,7 @@ def state_of(p: Patient, drug: DrugInfo, given: Given, i: int) -> DoseState:
         t + course.gap,
         induction_days,
         reads_renal,
+        other_phase,
     )
 
 
@@ -159,5 +164,6 @@ def _interval(given: Given, i: int, count: int, usual: Time) -> Time:
     if count == 4:
         a, b, c = t[i] - t[i - 1], t[i - 1] - t[i - 2], t[i - 2] - t[i - 3]
         return max(min(a, b), min(max(a, b), c))
-    gaps = sorted((t[i] - t[i - 1], t[i - 1] - t[i - 2], t[i - 2] - t[i - 3], t[i - 3] - t[i - 4]))
-    return (gaps[1] + gaps[2]) // 2
+    a, b, c, d, e = t[i - 4 : i + 1]
+    _, low, high, _ = sorted((b - a, c - b, d - c, e - d))
+    return (low + high) // 2

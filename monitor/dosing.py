@@ -84,21 +84,20 @@ def size_text(p: Patient, given: Given, i: int, *, weighed: bool = True) -> str:
 
 def sum_of_doses(given: Given, i: int, start: Time) -> Size | None:
     """The sum of the doses after `start` up to and including dose `i`; None if any of them is unknown."""
-    # Sums of fractions are slow: most doses of a window are one and the same.
-    total, parts = 0, 1
-    above, below, known = 0, 1, None
-    times, sizes = given.t, given.m
-    while i >= 0 and times[i] > start:
-        size = sizes[i]
-        if size is None:
-            return None
-        if size is not known:
-            above, below, known = size.numerator, size.denominator, size
-        if below == parts:
-            total += above
-        else:
-            total, parts = total * below + above * parts, parts * below
-        i -= 1
+    sizes = given.m[bisect_right(given.t, start, 0, i) : i + 1]
+    last = sizes[-1]
+    if last is not None and sizes.count(last) == len(sizes):
+        # Most doses of a window are one and the same.
+        total, parts = last.numerator * len(sizes), last.denominator
+    else:
+        total, parts = 0, 1
+        for size in sizes:
+            if size is None:
+                return None
+            if size.denominator == parts:
+                total += size.numerator
+            else:
+                total, parts = total * size.denominator + size.numerator * parts, parts * size.denominator
     return total if parts == 1 else _quotient(total, parts)
 
 
@@ -137,7 +136,9 @@ def fits_maintenance(p: Patient, renal: RenalInfo, given: Given, i: int, course_
     if isinstance(crcl, str) or total is None:
         return False
     count = i + 1 - bisect_right(given.t, start, 0, i + 1)
-    return all(_within(p, renal, value, total, count) for value in (crcl.low, crcl.high))
+    return _within(p, renal, crcl.low, total, count) and (
+        crcl.low == crcl.high or _within(p, renal, crcl.high, total, count)
+    )
 
 
 def _within(p: Patient, renal: RenalInfo, crcl: int, total: Size, count: int) -> bool:

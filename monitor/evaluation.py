@@ -8,7 +8,7 @@ from bisect import bisect_right
 from operator import attrgetter
 
 from monitor import courses
-from monitor.facts import touch_from
+from monitor.facts import touch, touch_from
 from monitor.keep import frozen
 from monitor.patient import Patient
 from monitor.times import ALWAYS, NEVER, Time
@@ -27,7 +27,9 @@ def settle(p: Patient, now: Time) -> list[Fold]:
         for drug, since in p.restate.items():
             differs = courses.restate(p, drug, since)
             if differs is not None:
-                touch_from(p, p.plan.course_input(drug), differs)
+                # A regimen that differs with the last dose alone has one moment to be judged.
+                mark = touch if p.given[drug].t[-1:] == [differs] else touch_from
+                mark(p, p.plan.course_input(drug), differs)
         p.restate.clear()
     p.readings = None
     p.memo.clear()
@@ -97,8 +99,7 @@ def refold(p: Patient, fold: Fold, since: Time, now: Time) -> bool:
         before = fold.level
         rule = fold.rule
         level, due = rule.judge(p, since, before)
-        speaks = level > 0 or level <= WAITING
-        if due > now and not (rule.lazy and before <= 0 and speaks):
+        if due > now and not (rule.lazy and before <= 0 and (level > 0 or level <= WAITING)):
             fold.frontier = since + rule.reach
             fold.level = level
             fold.before = before
@@ -204,11 +205,13 @@ def _cut(fold: Fold, since: Time) -> tuple[int, list[Episode]]:
         if end is not None and end < since:
             break
         first -= 1
-    old = episodes[first:]
-    del episodes[first:]
-    fold.changed = min(fold.changed, first)
-    fold.lost |= dict.fromkeys((episode.drug, episode.onset) for episode in old)
     fold.level = 0
+    fold.changed = min(fold.changed, first)
+    old = episodes[first:]
+    if not old:
+        return first, old
+    del episodes[first:]
+    fold.lost |= dict.fromkeys((episode.drug, episode.onset) for episode in old)
     for episode in old:
         if episode.onset >= since:
             break
@@ -220,11 +223,12 @@ def _cut(fold: Fold, since: Time) -> tuple[int, list[Episode]]:
 
 def _judged_times(p: Patient, rule: Rule, since: Time) -> list[Time]:
     """The clinical times after `since` at which a rule's verdict may change."""
-    if len(rule.judged) == 1 and not rule.lazy:
-        column = p.times_of(rule.judged[0])
+    if len(rule.timed) == 1:
+        column = p.times_of(*rule.timed)
         return column[bisect_right(column, since) :]
     times: set[Time] = set()
-    for source in rule.judged + rule.lazy:
+    for source in p.present & rule.timed:
         column = p.times_of(source)
-        times.update(column[bisect_right(column, since) :])
+        if column and column[-1] > since:
+            times.update(column[bisect_right(column, since) :])
     return sorted(times)

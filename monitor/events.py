@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -130,7 +131,8 @@ _LARGEST: Final = 1e100
 class Gate:
     """Turns events into facts under one plan of knowledge.
 
-    It keeps nothing of an event but the times it has read, by their texts: `times`, which `trim` bounds.
+    It keeps nothing of an event but the times it has read, by their texts (`times`, which `trim` bounds), and what the
+    latest doses amounted to, by drug, amount, unit and route.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -139,6 +141,8 @@ class Gate:
         self._ahead = plan.ahead
         self.times: dict[str | None, Time] = {}
         self.lab = self._lab_reader()
+        # One dose of a course is much like the next.
+        self._charted = lru_cache(maxsize=4096)(self._read_charted)
         self._admit: dict[type, Callable[..., Fact | None]] = {
             LabEvent: self.lab,
             AdministrationEvent: self._administration,
@@ -282,16 +286,16 @@ class Gate:
             end = self._time(event.ended_at, "ended_at")
             if end < at:
                 raise Rejected("ended_at: before started_at")
-        drug = self._plan.find_drug(event.drug) if event.drug is not None else None
         given = status in _GIVEN
-        value, unit = (None, -1) if uncharted else self._amount(event, given, drug)
+        drug, value, unit, route, systemic = self._charted(
+            event.drug, event.dose, event.unit, event.route, given and not uncharted
+        )
         if drug is None:
             if event.drug is not None and not withdrawn:
                 return None
             return Dose(
                 event.event_id, recorded, at, end, -1, -1, None, None, False, NO_LABEL, status, WITHDRAWN, False
             )
-        route = self._plan.route_of(event.route)
         return Dose(
             event.event_id,
             recorded,
@@ -301,17 +305,32 @@ class Gate:
             unit,
             value,
             route,
-            drug.is_systemic(route, value, unit, event.drug or "", self._plan),
+            systemic,
             _LABELS[event.indication],
             status,
             WITHDRAWN if withdrawn else FINAL,
             given and value != 0,
         )
 
-    def _amount(self, event: AdministrationEvent, given: bool, drug: DrugInfo | None) -> tuple[int | None, int]:
-        dose = event.dose
+    def _read_charted(
+        self, name: str | None, dose: float | None, unit: str | None, route: str | None, is_needed: bool
+    ) -> tuple[DrugInfo | None, int | None, int, str | None, bool]:
+        """What an administration is one of: its drug if a rule watches it, value, unit, route and whether it is
+        systemic. `is_needed`: it was given, and its source charts amounts.
+        """
+        plan = self._plan
+        drug = plan.find_drug(name) if name is not None else None
+        value, index = self._amount(dose, unit, is_needed, drug)
+        if drug is None:
+            return None, value, index, None, False
+        known = plan.route_of(route)
+        return drug, value, index, known, drug.is_systemic(known, value, index, name or "", plan)
+
+    def _amount(
+        self, dose: float | None, unit_text: str | None, is_needed: bool, drug: DrugInfo | None
+    ) -> tuple[int | None, int]:
         if dose is None:
-            if given:
+            if is_needed:
                 raise Rejected("dose: missing")
             return None, -1
         if dose < 0:
@@ -320,9 +339,9 @@ class Gate:
             raise Rejected("dose: number out of range")
         unit = -1
         if drug is not None:
-            if event.unit is None:
+            if unit_text is None:
                 raise Rejected("unit: missing")
-            unit = self._plan.dose_unit(event.unit, drug)
+            unit = self._plan.dose_unit(unit_text, drug)
             if unit < 0:
                 raise Rejected(f"unit: not known for {drug.name}")
         return round(dose * MILLION), unit

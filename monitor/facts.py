@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from monitor.patient import Given, Patient, Series
 from monitor.plan import DIALYSIS, HIV, ODD, PERSON, TRANSPLANT, SuspectInfo
 from monitor.times import ALWAYS, NEVER, Time, iso
-from monitor.types import EQUAL, WAITING, WITHDRAWN, Act, Day, Dose, Fold, Lab, Pending, Person
+from monitor.types import CANCELLED, EQUAL, WAITING, WITHDRAWN, Act, Day, Dose, Fold, Lab, Pending, Person
 from monitor.units import MILLION
 
 
@@ -26,28 +26,22 @@ def touch(p: Patient, source: int, at: Time) -> None:
         return
     dirty = p.dirty
     for fold in listening[0]:
-        known = dirty.get(fold)
-        if known is None:
-            dirty[fold] = at
-        elif known != at:
+        known = dirty.setdefault(fold, at)
+        if known != at:
             fold.many = True
             if at < known:
                 dirty[fold] = at
     for fold in listening[1]:
         if fold.level > 0 or at <= fold.frontier or fold.level <= WAITING:
-            known = dirty.get(fold)
-            if known is None:
-                dirty[fold] = at
-            elif known != at:
+            known = dirty.setdefault(fold, at)
+            if known != at:
                 fold.many = True
                 if at < known:
                     dirty[fold] = at
     for fold in listening[2]:
-        if at <= fold.frontier:
-            known = dirty.get(fold)
-            if known is None or at < known:
-                fold.many = True
-                dirty[fold] = at
+        # Behind the frontier it is judged from there on, however many moments are in question.
+        if at <= fold.frontier and at < dirty.get(fold, NEVER):
+            dirty[fold] = at
 
 
 def touch_from(p: Patient, source: int, since: Time) -> None:
@@ -66,9 +60,7 @@ def activate(p: Patient, source: int) -> None:
         if rule.slot in p.folds or any(map(p.present.isdisjoint, rule.needs)):
             continue
         fold = p.folds[rule.slot] = Fold(rule, rule.rank)
-        for i in rule.inputs:
-            if i not in p.listen:
-                p.listen[i] = ([], [], [])
+        p.present.add(p.plan.alert_input(rule.slot))
         for kind, sources in enumerate((rule.judged, rule.lazy, rule.quiet)):
             for i in sources:
                 p.listen[i][kind].append(fold)
@@ -167,7 +159,7 @@ def _apply_lab(p: Patient, lab: Lab) -> None:
             _with(p, lab)
         return
     p.lab_facts[lab.event_id] = lab
-    if lab.void:
+    if lab.rank == CANCELLED or lab.rank == WITHDRAWN:
         return
     p.news.append((lab, None))
     analyte = lab.analyte
@@ -177,7 +169,7 @@ def _apply_lab(p: Patient, lab: Lab) -> None:
         activate(p, analyte)
     times, at = series.t, lab.at
     # What stands at its time already may stand there as implausible alone.
-    meets = (times and at <= times[-1]) or (analyte, at) in p.lab_groups
+    meets = (times and at <= times[-1]) or (p.lab_groups and (analyte, at) in p.lab_groups)
     if lab.odd or meets or (analyte in p.plan.linked and _is_linked(p, lab)):
         _with(p, lab)
         return

@@ -6,6 +6,7 @@ may differ (`touch`); nothing is judged here.
 """
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -32,7 +33,10 @@ class Series(msgspec.Struct, gc=False, eq=False):
 
 
 class DoseState(msgspec.Struct, gc=False, frozen=True):
-    """Where a course stands with one of its doses, as judged from the facts up to it (alerts.md, "Words")."""
+    """Where a course stands with one of its doses, as judged from the facts up to it (alerts.md, "Words").
+
+    `other_phase`: its last dose, if any, on the other side of the change between maintenance and all else.
+    """
 
     start: Time
     count: int
@@ -46,6 +50,7 @@ class DoseState(msgspec.Struct, gc=False, frozen=True):
     course_until: Time
     induction_days: int
     reads_renal: bool
+    other_phase: Time
 
 
 Size = int | Fraction
@@ -265,7 +270,7 @@ class Patient:
         self.hiv: list[tuple[Time, bool]] = []
         self.present: set[int] = set()
         self.folds: dict[int, Fold] = {}
-        self.listen: dict[int, tuple[list[Fold], list[Fold], list[Fold]]] = {}
+        self.listen: dict[int, tuple[list[Fold], list[Fold], list[Fold]]] = defaultdict(_nobody)
         self.dirty: dict[Fold, Time] = {}
         self.judging: Fold
         self.restate: dict[int, Time] = {}
@@ -406,6 +411,10 @@ class Patient:
                 break
             held = entry
         return held
+
+
+def _nobody() -> tuple[list[Fold], list[Fold], list[Fold]]:
+    return [], [], []
 
 
 def _boundaries(fold: Fold) -> Iterator[Time]:

@@ -288,6 +288,7 @@ class Plan:
             self.dependents.update(followed)
         for rule in self.rules:
             rule.inputs = frozenset((*rule.judged, *rule.lazy, *rule.quiet))
+            rule.timed = frozenset(map(self._column_of, (*rule.judged, *rule.lazy)))
 
     def sources_of(self, rule: Rule, drug: str | None) -> tuple[str, ...]:
         """What an alert rests on, by title; the labels of other antivirals than its own left out."""
@@ -320,6 +321,11 @@ class Plan:
     def course_input(self, drug: int) -> int:
         """The input that changes of a drug's regimen are, by the drug's index."""
         return len(self.analytes) + len(self.drugs) + drug
+
+    def _column_of(self, source: int) -> int:
+        """The input that stands at the same times: a drug's regimen changes at its doses."""
+        first = self.course_input(0)
+        return source - len(self.drugs) if first <= source < first + len(self.drugs) else source
 
     def alert_input(self, slot: int) -> int:
         """The input that another rule's episodes are."""

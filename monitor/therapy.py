@@ -16,7 +16,8 @@ def therapies_at(p: Patient, t: Time) -> Therapies:
     """The treatment doses, each with its joined therapy, as they are read at `t`."""
     if p.therapy_from is not None:
         _extend(p)
-    return p.therapies[bisect_right(p.therapies, t, key=_since) - 1]
+    latest = p.therapies[-1]
+    return latest if latest.since <= t else p.therapies[bisect_right(p.therapies, t, key=_since) - 1]
 
 
 def treatment_times(p: Patient) -> list[Time]:
@@ -93,7 +94,8 @@ def _until(p: Patient, courses: frozenset[Course], t: Time) -> Time:
         if i >= 0 and given.s[i].intent == INTENT_TREATMENT:
             over = given.s[i].course_until
             # A dose of another intent begins a new course, and this one is over.
-            until = max(until, over if i == given.last(t) else min(given.t[i + 1] - 1, over))
+            is_last = i + 1 == len(given.t) or given.t[i + 1] > t
+            until = max(until, over if is_last else min(given.t[i + 1] - 1, over))
     return until
 
 
@@ -101,7 +103,9 @@ def _last_of(p: Patient, course: Course, t: Time) -> int:
     """The index of a course's last dose at `t` among the doses of its drug, or -1."""
     drug, start = course
     given = p.given[drug]
-    i = bisect_right(given.s, start, 0, given.last(t) + 1, key=_start) - 1
+    i = given.last(t)
+    if i >= 0 and given.s[i].start != start:
+        i = bisect_right(given.s, start, 0, i, key=_start) - 1
     return i if i >= 0 and given.s[i].start == start else -1
 
 
@@ -133,9 +137,8 @@ def _extend(p: Patient) -> None:
 def _doses_from(p: Patient, since: Time, until: Time) -> list[tuple[Time, bool, Course]]:
     """In order of time: the treatment doses and, with False, the doses that say that a course was none."""
     coming = []
-    for drug in p.plan.watched:
-        given = p.given.get(drug)
-        if given is not None:
+    for drug, given in p.given.items():
+        if drug in p.plan.watched:
             for i in range(bisect_left(given.t, since), bisect_left(given.t, until)):
                 state = given.s[i]
                 if state.intent == INTENT_TREATMENT:
@@ -165,7 +168,8 @@ def _joined(p: Patient, known: Therapies, then: Therapies, t: Time, course: Cour
     before = known.x[-1] if known.x else None
     if before is not None and course in before.courses:
         period = (t - before.start) // DAY
-        unbroken = _unbroken(p, then, before.courses, course, t)
+        # As read until now, the dose goes on with its course, and so with the therapy.
+        unbroken = before.unbroken if then is known else _unbroken(p, then, before.courses, course, t)
         days = before.days + (period > before.period)
         return TherapyState(before.start, days, period, t, before.courses, unbroken)
     elder = next((one for one in reversed(known.x) if course in one.courses), None)

@@ -21,9 +21,11 @@ ALWAYS: Final = -NEVER
 """Before everything; the clinical time of what is timeless."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_YEARS: Final = range(1900, 2101)
+_FIRST_YEAR, _LAST_YEAR = 1900, 2100
 _MIDNIGHT: Final = re.compile(r"(.{10}.)24(:?00(?::?00(?:[.,]0+)?)?(?:[-+Zz].*)?)", re.ASCII)
 _LEAP: Final = re.compile(r"(.{10}.\d\d:\d\d:)60((?:[.,]\d+)?(?:[-+Zz].*)?)", re.ASCII)
+_TWO: Final = tuple(f"{number:02d}" for number in range(60))
+"""Hours, minutes and seconds in two digits: formatting each anew is most of the work of writing a time."""
 _UNITS: Final = {"min": MINUTE, "h": HOUR, "d": DAY}
 
 
@@ -42,7 +44,7 @@ def parse_time(text: str) -> Time:
         when = _unusual(text)
     if when.tzinfo is None:
         raise TimeError("no offset")
-    if when.year not in _YEARS:
+    if not _FIRST_YEAR <= when.year <= _LAST_YEAR:
         raise TimeError("outside 1900-2100")
     since = when - _EPOCH
     return since.days * DAY + since.seconds * SECOND + since.microseconds
@@ -76,7 +78,7 @@ def parse_date(text: str) -> Time:
         day = None
     if day is None:
         raise TimeError("not a date")
-    if day.year not in _YEARS:
+    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
         raise TimeError("outside 1900-2100")
     return (datetime(day.year, day.month, day.day, tzinfo=UTC) - _EPOCH) // MICROSECOND
 
@@ -84,9 +86,9 @@ def parse_date(text: str) -> Time:
 def iso(at: Time) -> str:
     """A time as the contract writes it: UTC with `Z`, a fraction only where there is one."""
     days, rest = divmod(at, DAY)
-    minutes, rest = divmod(rest, MINUTE)
     seconds, fraction = divmod(rest, SECOND)
-    text = f"{_date_text(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+    minutes, second = divmod(seconds, 60)
+    text = f"{_date_text(days)}T{_TWO[minutes // 60]}:{_TWO[minutes % 60]}:{_TWO[second]}"
     return f"{text}.{fraction:06d}Z" if fraction else text + "Z"
 
 
@@ -94,7 +96,7 @@ def clock_text(at: Time) -> str:
     """A time for a reader: `2026-03-04 08:00 UTC`."""
     days, rest = divmod(at, DAY)
     minutes = rest // MINUTE
-    return f"{_date_text(days)} {minutes // 60:02d}:{minutes % 60:02d} UTC"
+    return f"{_date_text(days)} {_TWO[minutes // 60]}:{_TWO[minutes % 60]} UTC"
 
 
 @lru_cache(maxsize=4096)

@@ -10,6 +10,7 @@ said before is held against them; the difference is an *Alert* record going out.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
@@ -164,7 +165,8 @@ class Rule(msgspec.Struct, gc=False, eq=False):
     reach: Time = 0
     named: Callable[["Patient", Time], str | None] | None = None
     inputs: frozenset[int] = frozenset()
-    """All that it listens to; the plan sets it."""
+    timed: frozenset[int] = frozenset()
+    """All that it listens to, and those at whose times its verdict may change, each column once; the plan sets both."""
 
 
 class Episode(msgspec.Struct, eq=True):
@@ -177,8 +179,9 @@ class Episode(msgspec.Struct, eq=True):
     why: Level = GONE
 
 
-class Fold(msgspec.Struct, eq=False):
-    """A rule on its way along one patient's timeline.
+@dataclass(slots=True, eq=False)
+class Fold:
+    """A rule on its way along one patient's timeline. No msgspec struct, whose fields are slow to set.
 
     Facts at or before `frontier` may change what was judged; facts after it cannot. The episodes themselves are the
     checkpoints: cut off at any time, they are the memory that the fold had then. `due` is the next moment that time
@@ -195,12 +198,12 @@ class Fold(msgspec.Struct, eq=False):
     due: Time = NEVER
     since: Time = ALWAYS
     many: bool = False
-    episodes: list[Episode] = []
-    said: dict[tuple[str | None, Time], "Said"] = {}
-    notes: dict[str, Time] = {}
-    waits: dict[Time, Time] = {}
+    episodes: list[Episode] = field(default_factory=list)
+    said: dict[tuple[str | None, Time], "Said"] = field(default_factory=dict)
+    notes: dict[str, Time] = field(default_factory=dict)
+    waits: dict[Time, Time] = field(default_factory=dict)
     changed: int = 0
-    lost: dict[tuple[str | None, Time], None] = {}
+    lost: dict[tuple[str | None, Time], None] = field(default_factory=dict)
 
 
 class Said(msgspec.Struct, array_like=True):

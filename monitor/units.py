@@ -4,6 +4,7 @@ number too, so that 1.4 - 1.1 is 0.3 and a comparison across units rounds nothin
 
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm
 from typing import Final, NamedTuple
 
@@ -54,9 +55,13 @@ def decimal_text(value: int) -> str:
     """A number of millionths as it was reported, without trailing zeros: 1_500_000 is `1.5`."""
     sign, size = ("-", -value) if value < 0 else ("", value)
     whole, part = divmod(size, MILLION)
-    if not part:
-        return f"{sign}{whole}"
-    return f"{sign}{whole}.{part:06d}".rstrip("0").rstrip(".")
+    return f"{sign}{whole}{_decimals(part)}" if part else f"{sign}{whole}"
+
+
+@lru_cache(maxsize=4096)
+def _decimals(part: int) -> str:
+    """The decimal places of a number of millionths: results end in the same few."""
+    return f".{part:06d}".rstrip("0")
 
 
 def rounded_text(value: Fraction | float, digits: int) -> str:

@@ -136,7 +136,7 @@ def in_series(found: list[Reading]) -> Iterator[list[Reading]]:
 
 def treating_now(p: Patient, t: Time) -> bool:
     """Whether a treatment course is current."""
-    for drug in p.plan.watched:
+    for drug in p.given.keys() & p.plan.watched:
         state = p.state(drug, t)
         if state is not None and state.intent == 2 and t <= state.current_until:
             return True

@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Iterable
-from fractions import Fraction
 
 from monitor.patient import Patient
 from monitor.plan import AnalyteInfo
 from monitor.times import ALWAYS, Time, clock_text, duration_text, iso
 from monitor.types import EQUAL, PRELIMINARY, Act, Dose, Evidence, Fact, Lab, Person, Rule
-from monitor.units import MILLION, decimal_text, rounded_text
+from monitor.units import MILLION, decimal_text, quotient_text
 
 _SIGNS = ("", "<", "<=", ">", ">=", "", "")
-_START = re.compile(r"(?<=\. )[a-z]")
+_START = re.compile(r"\. [a-z]")
 _TIMES = "\N{MULTIPLICATION SIGN}"
 _PRINTED = {
     "[IU]/mL": "IU/mL",
@@ -75,8 +74,8 @@ def amount_text(p: Patient, lab: Lab) -> str:
 
 def cutoff_text(analyte: AnalyteInfo, cutoffs: tuple[int, ...], lab: Lab) -> str:
     """A cut-off in the unit of the result that it is held against."""
-    size = Fraction(cutoffs[lab.unit], analyte.scale[lab.unit] * MILLION)
-    return f"{rounded_text(size, 4)} {unit_text(analyte.unit_names[lab.unit])}"
+    size = quotient_text(cutoffs[lab.unit], analyte.scale[lab.unit] * MILLION, 4)
+    return f"{size} {unit_text(analyte.unit_names[lab.unit])}"
 
 
 def lab_text(p: Patient, lab: Lab) -> str:

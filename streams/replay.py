@@ -3,8 +3,10 @@ through them, and all changes come out in the order of the moments at which they
 """
 
 import gc
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -102,8 +104,8 @@ class _Reader:
         self._limit = limit
         self._spooled = False
         self._gate = Gate(plan)
-        self._kept: list[Fact] = []
-        self._patients: list[str] = []
+        self._facts: Facts = defaultdict(list)
+        self._held = 0
         self._awake: set[str] = set()
         self._last = ALWAYS
         self._count = 0
@@ -112,7 +114,7 @@ class _Reader:
     def take(self, source: str, piece: Piece, more: Iterator[Piece]) -> None:
         """Takes the events of a piece of a log, or rejects them aloud. A document may draw on what follows."""
         self._gate.trim()
-        if self._spool is not None and len(self._kept) > self._limit:
+        if self._spool is not None and self._held > self._limit:
             self._spill(self._spool)
         if isinstance(piece, Block):
             events = decode_block(piece.data)
@@ -141,15 +143,11 @@ class _Reader:
     def log(self) -> Log:
         """All that was taken, by patient."""
         awake = frozenset(self._awake)
-        if self._spool is not None and (self._spooled or len(self._kept) > self._limit):
+        if self._spool is not None and (self._spooled or self._held > self._limit):
             self._spill(self._spool)
             return Log({}, self._last, self._count, self._unwatched, awake, self._spool)
-        last = self._latest()
-        facts: Facts = {patient_id: [] for patient_id in sorted(self._awake)}
-        for patient_id, one in zip(self._patients, self._kept, strict=True):
-            if patient_id in self._awake:
-                facts[patient_id].append(one)
-        return Log(facts, last, self._count, self._unwatched, awake)
+        facts = {patient_id: self._facts[patient_id] for patient_id in sorted(self._awake)}
+        return Log(facts, self._latest(), self._count, self._unwatched, awake)
 
     def take_meds(self, source: str) -> None:
         """Takes the rows of a MEDS file that the site's map names."""
@@ -159,7 +157,7 @@ class _Reader:
             self._unwatched += count
 
         for row in read_meds(source, self._codes, passed):
-            if self._spool is not None and len(self._kept) > self._limit:
+            if self._spool is not None and self._held > self._limit:
                 self._spill(self._spool)
             try:
                 if row.event is None:
@@ -169,12 +167,14 @@ class _Reader:
                 self._rejects.add(source, row.number, None, str(error), row.data)
 
     def _latest(self) -> Time:
-        return max(self._last, max(map(attrgetter("recorded"), self._kept), default=ALWAYS))
+        facts = chain.from_iterable(self._facts.values())
+        return max(self._last, max(map(attrgetter("recorded"), facts), default=ALWAYS))
 
     def _spill(self, spool: Spool) -> None:
         self._last = self._latest()
-        spool.add(self._patients, self._kept)
-        self._patients, self._kept = [], []
+        spool.add(self._facts)
+        self._facts.clear()
+        self._held = 0
         self._spooled = True
 
     def _pass(self, what: str) -> None:
@@ -183,9 +183,10 @@ class _Reader:
 
     def _take_native(self, source: str, block: Block, events: list[Event]) -> None:
         lines: list[bytes] = []
+        is_plain = self._codes is NO_CODES
         for number, event in enumerate(events):
             try:
-                self._take(event if self._codes is NO_CODES else self._codes.translate(event))
+                self._take(event if is_plain else self._codes.translate(event))
             except Rejected as error:
                 lines = lines or block.data.split(b"\n")
                 self._rejects.add(
@@ -208,8 +209,8 @@ class _Reader:
             self._unwatched += 1
             self._last = max(self._last, self._gate.times[event.recorded_at])
             return
-        self._kept.append(fact)
-        self._patients.append(event.patient_id)
+        self._facts[event.patient_id].append(fact)
+        self._held += 1
         if wakes:
             self._awake.add(event.patient_id)
 

@@ -4,7 +4,7 @@ runs of changes that they come to. Everything lies in one temporary folder that 
 
 import pickle
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from heapq import merge
 from pathlib import Path
 from typing import Final
@@ -25,11 +25,11 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self._paths = [folder / f"facts-{number}" for number in range(PARTITIONS)]
 
-    def add(self, patients: Iterable[str], facts: Iterable[Fact]) -> None:
-        """Appends facts, each with its patient."""
+    def add(self, facts: Facts) -> None:
+        """Appends the facts of some patients."""
         parts: list[list[tuple[str, Fact]]] = [[] for _ in self._paths]
-        for patient_id, fact in zip(patients, facts, strict=True):
-            parts[zlib.crc32(patient_id.encode()) % PARTITIONS].append((patient_id, fact))
+        for patient_id, some in facts.items():
+            parts[zlib.crc32(patient_id.encode()) % PARTITIONS] += [(patient_id, fact) for fact in some]
         for path, part in zip(self._paths, parts, strict=True):
             if part:
                 with path.open("ab") as file:

@@ -6,11 +6,10 @@ Numbers: the drugs' own tables, `rules.dose-above-renal-band` and `rules.dose-be
 import itertools
 from fractions import Fraction
 from functools import partial
-from typing import NamedTuple
 
 import msgspec
 
-from monitor.at_dose import carried, last_dose
+from monitor.at_dose import going_on, last_dose
 from monitor.courses import INDUCTION, MAINTAINING, NO_PHASE
 from monitor.dosing import band_at, bands_near, number_text, size_text, sum_of_doses
 from monitor.knowledge import DrugName, Number, RuleData, Sourced, Span
@@ -56,7 +55,7 @@ EITHER = -1
 """Until a second dose shows the interval, a dose may be of either phase."""
 
 
-class Limit(NamedTuple):
+class Limit(msgspec.Struct, gc=False, frozen=True):
     """What a band permits in a window, in millionths of mg or mg/kg."""
 
     amount: int
@@ -116,8 +115,7 @@ def judge_above(k: Above, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
-    level = carried(at, level)
-    unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
+    unchanged = going_on(at, level)
     if not at.now and (t > at.state.current_until or not _creatinine_now(p, t)):
         return unchanged
     crcl = course_clearance(p, at.state, t, k.renal.per_kg)
@@ -162,8 +160,7 @@ def _level_in(k: Above, p: Patient, at: AtDose, band: BandInfo) -> Level | None:
     """The level by one band."""
     given, i = at.given, at.i
     limit = permitted(k, at, band)
-    first = _first_in(at, limit)
-    total = sum_of_doses(given, i, given.t[first] - 1)
+    total = sum_of_doses(given, i, given.t[i] - limit.window - 1)
     if total is None:
         return None
     if k.renal.tablet is not None:
@@ -171,7 +168,10 @@ def _level_in(k: Above, p: Patient, at: AtDose, band: BandInfo) -> Level | None:
             return GONE
     elif total.numerator * 100 <= limit.amount * (100 + p.plan.renal.tolerance_hundredths) * total.denominator:
         return GONE
-    if total < k.critical_times * limit.amount or first == i:
+    if total.numerator < k.critical_times * limit.amount * total.denominator:
+        return WARNING
+    first = _first_in(at, limit)
+    if first == i:
         return WARNING
     if k.renal.tablet is not None and _single_tablets(k, given.t[first : i + 1], given.m[first : i + 1]):
         return WARNING
@@ -325,12 +325,13 @@ def judge_below(k: Below, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
-    level = carried(at, level)
-    unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
+    unchanged = going_on(at, level)
     if not at.now or at.state.intent != INTENT_TREATMENT:
         return unchanged
     window = _window(k, at)
-    if t - at.state.start < window or not _one_phase(at, t - window):
+    # All doses of the window are to be of the course's present phase. A first dose that was read as prophylaxis before
+    # the second said that the course is treatment is one of induction.
+    if max(at.state.start, at.state.other_phase + 1) > t - window:
         return unchanged
     if not quantifiable_between(p, at.state.start - k.quantifiable_within, t):
         return unchanged
@@ -359,18 +360,6 @@ def _is_too_little(k: Below, p: Patient, at: AtDose, crcl: int, total: Size) -> 
 
 def _window(k: Below, at: AtDose) -> Time:
     return k.window if at.state.phase == INDUCTION else k.window_maintenance
-
-
-def _one_phase(at: AtDose, since: Time) -> bool:
-    """Whether all doses of the window are of the course's present phase. A first dose that was read as prophylaxis
-    before the second said that the course is treatment is one of induction.
-    """
-    j = at.i
-    while j >= 0 and at.given.t[j] >= since:
-        if (at.given.s[j].phase == MAINTAINING) != (at.state.phase == MAINTAINING):
-            return False
-        j -= 1
-    return True
 
 
 def _band_below(k: Below, p: Patient, crcl: int) -> BandInfo | None:

@@ -6,7 +6,7 @@ from functools import partial
 
 import msgspec
 
-from monitor.at_dose import carried, last_dose, waits_for_charting
+from monitor.at_dose import carried, going_on, last_dose, waits_for_charting
 from monitor.baseline import course_baseline
 from monitor.dosing import size_text
 from monitor.knowledge import Amount, AnalyteName, Dosage, DrugName, Number, RuleData, Span
@@ -255,9 +255,8 @@ def judge_contraindicated(k: Contraindicated, p: Patient, t: Time, level: Level)
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
-    level = carried(at, level)
     if not at.now:
-        return (level, at.over) if level > 0 else (GONE, NEVER)
+        return going_on(at, level)
     reasons, unknown = _reasons(k, p, t)
     if reasons:
         return 1, at.over
@@ -369,8 +368,7 @@ def judge_predose(k: Predose, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
-    level = carried(at, level)
-    unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
+    unchanged = going_on(at, level)
     if not at.now:
         return unchanged
     if waits_for_charting(p, at):
@@ -480,12 +478,11 @@ def judge_dose(k: DoseNumbers, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
-    level = carried(at, level)
     if not at.now:
-        return (level, at.over) if level > 0 else (GONE, NEVER)
+        return going_on(at, level)
     if at.given.m[at.i] is None:
         p.note("no body weight, or a dose of unknown amount", t)
-        return (level, at.over) if level > 0 else (GONE, NEVER)
+        return going_on(at, level)
     faults = _faults(k, p, at)
     if not faults:
         return GONE, NEVER

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from monitor.at_dose import carried, doses_named, last_dose
+from monitor.at_dose import carried, doses_named, going_on, last_dose
 from monitor.dosing import number_text, sum_of_doses
 from monitor.knowledge import Dosage, DrugName, RuleData, Span
 from monitor.patient import AtDose, Patient, Size
@@ -87,8 +87,7 @@ def judge_letermovir(k: Letermovir, p: Patient, t: Time, level: Level) -> Verdic
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
-    level = carried(at, level)
-    unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
+    unchanged = going_on(at, level)
     if not at.now:
         return unchanged
     age = p.age_at(t)

@@ -3,12 +3,11 @@
 Numbers: `rules.foscarnet-renal-stop`, `rules.foscarnet-infusion-rate`; US label.
 """
 
-from fractions import Fraction
 from functools import partial
 
 import msgspec
 
-from monitor.at_dose import carried, last_dose
+from monitor.at_dose import going_on, last_dose
 from monitor.dosing import doses_of, size_text
 from monitor.knowledge import Dosage, DrugName, Number, RuleData
 from monitor.patient import AtDose, Clearance, Patient
@@ -16,7 +15,7 @@ from monitor.plan import DIALYSIS, PERSON, Kind, Plan
 from monitor.renal import clearance_text, course_clearance
 from monitor.times import MINUTE, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Episode, Level, Rule, Verdict, Words
-from monitor.units import MILLION, millionths, quotient_text, rounded_text
+from monitor.units import MILLION, millionths, quotient_text
 
 WARNING, CRITICAL = 1, 2
 
@@ -62,9 +61,8 @@ def judge_renal_stop(k: RenalStop, p: Patient, t: Time, level: Level) -> Verdict
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
-    level = carried(at, level)
-    unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
-    if level <= 0 and t > at.state.current_until:
+    unchanged = going_on(at, level)
+    if unchanged[0] == GONE and t > at.state.current_until:
         return unchanged
     crcl = course_clearance(p, at.state, t, per_kg=True)
     if not isinstance(crcl, Clearance):
@@ -139,8 +137,7 @@ def judge_rate(k: Rate, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
-    level = carried(at, level)
-    unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
+    unchanged = going_on(at, level)
     if not at.now:
         return unchanged
     rate = _rate(p, at)
@@ -148,21 +145,24 @@ def judge_rate(k: Rate, p: Patient, t: Time, level: Level) -> Verdict:
         if _length(p, at) > 0:
             p.note("no body weight, or a dose of unknown amount", t)
         return unchanged
-    if rate >= k.critical_from:
+    size, per = rate
+    if size >= k.critical_from * per:
         return CRITICAL, at.over
-    return (WARNING, at.over) if rate > k.above else (GONE, NEVER)
+    return (WARNING, at.over) if size > k.above * per else (GONE, NEVER)
 
 
 def _length(p: Patient, at: AtDose) -> Time:
     return max(dose.end for dose in doses_of(p, at.given, at.i)) - at.given.t[at.i]
 
 
-def _rate(p: Patient, at: AtDose) -> Fraction | None:
-    """Millionths of mg/kg a minute; None without both times, for an injection, or without a body weight."""
+def _rate(p: Patient, at: AtDose) -> tuple[int, int] | None:
+    """Millionths of mg/kg a minute, as numerator and denominator: fractions compare slowly. None without both times,
+    for an injection, or without a body weight.
+    """
     size, length = at.given.m[at.i], _length(p, at)
     if size is None or length <= 0 or at.dose.route not in (None, "iv"):
         return None
-    return Fraction(size.numerator * MINUTE, size.denominator * length)
+    return size.numerator * MINUTE, size.denominator * length
 
 
 def say_rate(k: Rate, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
@@ -171,7 +171,7 @@ def say_rate(k: Rate, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
     assert at is not None
     rate = _rate(p, at)
     assert rate is not None
-    shown = f"{rounded_text(rate / MILLION, 2)} mg/kg/min"
+    shown = f"{quotient_text(rate[0], rate[1] * MILLION, 2)} mg/kg/min"
     limits = [f"{quotient_text(one, MILLION, 1)} mg/kg/min" for one in (k.above, k.critical_from)]
     name = p.plan.drugs[k.drug].name.capitalize()
     detail = (

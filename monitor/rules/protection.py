@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 
-from monitor.at_dose import carried, doses_named, last_dose, waits_for_charting
+from monitor.at_dose import doses_named, going_on, last_dose, waits_for_charting
 from monitor.dosing import doses_of, size_text
 from monitor.knowledge import Dosage, DrugName, Entry, RuleData, Span
 from monitor.patient import AtDose, Given, Patient
@@ -101,8 +101,7 @@ def judge_hydration(k: Hydration, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
-    level = carried(at, level)
-    unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
+    unchanged = going_on(at, level)
     if not at.now or at.dose.route not in (None, "iv"):
         return unchanged
     if waits_for_charting(p, at):
@@ -117,7 +116,7 @@ def needed(k: Hydration, at: AtDose) -> int:
     if k.small_up_to is None:
         return k.needed
     size = at.given.m[at.i]
-    large = size is not None and size > k.small_up_to
+    large = size is not None and size.numerator > k.small_up_to * size.denominator
     return k.needed_above if large or at.state.count == 1 else k.needed
 
 
@@ -249,8 +248,7 @@ def judge_probenecid(k: Probenecid, p: Patient, t: Time, level: Level) -> Verdic
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
-    level = carried(at, level)
-    unchanged = (level, at.over) if level > 0 else (GONE, NEVER)
+    unchanged = going_on(at, level)
     if not at.now or at.dose.route not in (None, "iv"):
         return unchanged
     if waits_for_charting(p, at):

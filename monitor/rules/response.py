@@ -93,13 +93,22 @@ def judge(k: Response, p: Patient, t: Time, level: Level) -> Verdict:
         return GONE, NEVER
     if k.code == REFRACTORY:
         _note_want_of_peak(p, found)
-    answers = [answer for answer in worst(p, found) if _stands(p, answer, t)]
-    ranks = [_ORDER.index(answer.code) for answer in answers]
+    most, over = _weightiest(p, found, therapy, t)
     own = _ORDER.index(k.code)
-    if not ranks or max(ranks) < own:
+    if most < own:
         return GONE, NEVER
-    over = min(_over(p, answer, therapy, t) for answer in answers)
-    return (YIELDED if max(ranks) > own else 1), over
+    return (YIELDED if most > own else 1), over
+
+
+def _weightiest(p: Patient, found: list[Reading], therapy: TherapyState, t: Time) -> tuple[int, Time]:
+    """The rank of the weightiest answer that stands at `t`, or -1, and when the first of those that stand is over."""
+    key = f"weightiest/{t}"
+    known = p.memo.get(key)
+    if known is None:
+        answers = [answer for answer in worst(p, found) if _stands(p, answer, t)]
+        most = max((_ORDER.index(answer.code) for answer in answers), default=-1)
+        known = p.memo[key] = most, min((_over(p, answer, therapy, t) for answer in answers), default=NEVER)
+    return known  # type: ignore[return-value]
 
 
 def _over(p: Patient, answer: Answer, therapy: TherapyState, t: Time) -> Time:

@@ -61,7 +61,7 @@ def test_every_fact_of_those_to_be_judged_is_judged_once(log, tmp_path, limit):
 def test_facts_reach_the_spool_bit_by_bit(log, tmp_path, monkeypatch):
     """Several logs, each over the limit: what was spilled before is not lost and not counted twice."""
     spilled = []
-    monkeypatch.setattr(Spool, "add", lambda self, patients, facts: spilled.append(len(list(facts))))
+    monkeypatch.setattr(Spool, "add", lambda self, facts: spilled.append(sum(map(len, facts.values()))))
     read_log(PLAN, [log, log, log], Rejects(None), spool=Spool(tmp_path), limit=100)
     assert len(spilled) > 2
     assert sum(spilled) == 3 * sum('"type"' in line for line in lines())
