@@ -43,14 +43,7 @@ def receive(p: Patient, facts: Iterable[Fact]) -> list[Fact]:
 
 def next_due(p: Patient) -> Time:
     """When the patient next has something to be judged: a recording that waits, or a due time."""
-    return _next(p, _woken(p))
-
-
-def _woken(p: Patient) -> Time:
-    return min(p.wakes.values()) if p.wakes else NEVER
-
-
-def _next(p: Patient, due: Time) -> Time:
+    due = p.due
     if p.alarms:
         due = min(due, *p.alarms.values())
     if p.inbox and p.inbox[-1].recorded < due:
@@ -74,14 +67,12 @@ def advance(p: Patient, to: Time) -> list[Change]:
                 fact = inbox.pop()
                 APPLY[type(fact)](p, fact)
             changed = settle(p, now)
-        due = _woken(p)
-        if due <= now:
+        if p.due <= now:
             # What the facts brought is due at this same instant too.
             changed += wake(p, now)
-            due = _woken(p)
         if changed or p.acted or p.alarms:
             _say(p, changed, now, out)
-        now = _next(p, due)
+        now = next_due(p)
     p.clock = max(p.clock, to)
     return out
 

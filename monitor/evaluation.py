@@ -173,10 +173,16 @@ def _set_due(p: Patient, fold: Fold, due: Time) -> None:
     fold.due = due
     if fold.waits:
         due = min(due, *fold.waits.values())
-    if due == NEVER:
-        p.wakes.pop(fold, None)
-    else:
+    before = p.wakes.get(fold, NEVER)
+    if due != NEVER:
         p.wakes[fold] = due
+    elif before != NEVER:
+        del p.wakes[fold]
+    if due <= p.due:
+        p.due = due
+    elif before == p.due:
+        # The earliest of all lies later now.
+        p.due = min(p.wakes.values(), default=NEVER)
 
 
 def _step(p: Patient, fold: Fold, t: Time, level: Level) -> None:

@@ -180,6 +180,7 @@ class Packing(msgspec.Struct, gc=False, eq=False):
 class Patient:
     """One patient: the facts, what was judged of them so far, and what waits.
 
+    `wakes`: the folds that time alone may change, each with when; `due` is the earliest.
     `kept_from`: what happened before is frozen and its facts may be gone. `outbox`: changes said and not yet known to
     be sent. `sayings`: what was said under rules that are not in force for the patient now.
     """
@@ -201,6 +202,7 @@ class Patient:
         "donor",
         "dose_facts",
         "dose_groups",
+        "due",
         "folds",
         "given",
         "hiv",
@@ -275,6 +277,7 @@ class Patient:
         self.judging: Fold
         self.restate: dict[int, Time] = {}
         self.wakes: dict[Fold, Time] = {}
+        self.due: Time = NEVER
         self.alarms: dict[Fold, Time] = {}
         self.news: list[tuple[Fact, Fact | None]] = []
         self.baselines: dict[tuple[int, Time], Baseline | None] = {}
