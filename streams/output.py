@@ -40,9 +40,10 @@ def write_unjudged(unjudged: Iterable[Unjudged], path: Path) -> None:
 def print_table(said: Iterable[Change]) -> None:
     """Every change as a row on the terminal, and how many alerts there were of each code."""
     # Rich takes 60 ms to import: only where somebody looks.
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
+
+    from streams.console import Console  # noqa: PLC0415
 
     changes = list(said)
     console = Console()

@@ -86,8 +86,9 @@ def _lasting(logs: list[str]) -> Iterator[list[str]]:
 
 
 def _print(rulesets: list[str], found: list[Difference], by_week: list[Week]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only where somebody looks
     from rich.table import Table  # noqa: PLC0415
+
+    from streams.console import Console  # noqa: PLC0415 - only where somebody looks
 
     console = Console(width=None if sys.stdout.isatty() else 150)
     console.print(f"before: {rulesets[0]}\nafter:  {rulesets[1]}", highlight=False)

@@ -88,8 +88,9 @@ def _truths(path: Path) -> Iterator[Truth]:
 
 
 def _print(found: list[Score], days: float) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only where somebody looks
     from rich.table import Table  # noqa: PLC0415
+
+    from streams.console import Console  # noqa: PLC0415 - only where somebody looks
 
     table = Table(title=f"{days:,.0f} patient-days; 95 % intervals; lead: hours from the true onset to the alert")
     for heading in ("Code", "Happened", "Found", "Alerts", "Retracted", "Right", "Lead h", "Per 100 patient-days"):

@@ -62,8 +62,9 @@ def _check(before: Plan, after: Plan, path: Path) -> int:
 
 
 def _print(known: KnowledgeView, *, whole: bool) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only where somebody looks
     from rich.table import Table  # noqa: PLC0415
+
+    from streams.console import Console  # noqa: PLC0415 - only where somebody looks
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(f"ruleset {known.ruleset}", highlight=False)

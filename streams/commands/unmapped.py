@@ -42,9 +42,10 @@ def _write_ndjson(counts: Counts) -> None:
 
 def _print_table(counts: Counts) -> None:
     # Rich takes 60 ms to import: only where somebody looks.
-    from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
+
+    from streams.console import Console  # noqa: PLC0415
 
     table = Table(title="What no rule knows", title_justify="left")
     for heading in ("Count", "Kind", "Code", "Unit", "What is not known"):

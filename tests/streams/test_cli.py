@@ -39,6 +39,15 @@ def test_version():
     assert CliRunner().invoke(app, ["--version"]).stdout.startswith("cmvigil ")
 
 
+def test_a_reader_of_a_table_that_leaves_is_no_failure():
+    cmvigil = Path(sys.executable).parent / "cmvigil"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([cmvigil, "rules"], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_what_is_written_is_utf_8_whatever_the_locale(encoding):
     cmvigil = Path(sys.executable).parent / "cmvigil"
