@@ -256,6 +256,7 @@ def test_trap_14_before_engraftment_a_low_count_is_said_to_be_that(transplant, d
     day_text = f"Day {int(11 - day)} after {'autologous' if transplant.endswith('autologous') else 'allogeneic'} HCT"
     counts_text = "3 counts running at 0.5 ×10³/µL or more, once they had fallen"
     assert (f"{day_text}: engraftment is not documented ({counts_text})." in text) == said_so
+    assert ("engraftment" in text) == said_so
 
 
 def test_trap_14_a_transplant_without_a_date_says_nothing_of_engraftment():
