@@ -14,7 +14,7 @@ from monitor.knowledge import Amount, AnalyteName, DrugName, Number, RuleData, S
 from monitor.patient import Patient, Series
 from monitor.plan import TRANSPLANT, Amounts, Kind, Plan
 from monitor.reading import is_below
-from monitor.times import ALWAYS, DAY, NEVER, Time, clock_text, duration_text
+from monitor.times import DAY, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.wording import amount_text, cutoff_text, dated, drugs_text, transplant_text
 
@@ -183,7 +183,7 @@ def _engraftment(k: Limit, p: Patient, series: Series, i: int) -> list[str]:
     grafted, kind = p.transplant(at)
     if k.engrafted_from is None or k.data.engrafted_counts is None or k.data.engrafted_by is None:
         return []
-    if kind not in HCT or grafted == ALWAYS or at - grafted > k.data.engrafted_by.value:
+    if kind not in HCT or at - grafted > k.data.engrafted_by.value:
         return []
     needed = int(k.data.engrafted_counts.value)
     running = most = 0

@@ -174,6 +174,12 @@ def test_trap_08_a_rise_of_a_high_creatinine_may_be_noise(before, after, doubtfu
         assert (f"{text} variation of creatinine." in detail(events, "aki")) == doubtful
 
 
+@pytest.mark.parametrize(("before", "after", "doubtful"), [(265.2, 291.7, True), (265.1, 291.6, False)])
+def test_trap_08_noise_is_said_from_265_2_on(before, after, doubtful):
+    pair = [creatinine(before, 10 * D, "umol/L"), creatinine(after, 11 * D, "umol/L")]
+    assert ("A rise of 10 %: less than 10 % may be" in detail([*FOSCARNET, *pair], "aki")) == doubtful
+
+
 def test_trap_08_a_rise_by_a_ratio_or_of_a_low_creatinine_is_no_noise():
     by_ratio = [creatinine(3.0, 4 * D), creatinine(5.0, 10 * D), creatinine(5.3, 11 * D)]
     assert "usual variation" not in detail([*FOSCARNET, *by_ratio], "aki")
@@ -256,6 +262,15 @@ def test_trap_14_before_engraftment_a_low_count_is_said_to_be_that(transplant, d
     day_text = f"Day {int(11 - day)} after {'autologous' if transplant.endswith('autologous') else 'allogeneic'} HCT"
     counts_text = "3 counts running at 0.5 ×10³/µL or more, once they had fallen"
     assert (f"{day_text}: engraftment is not documented ({counts_text})." in text) == said_so
+    assert ("engraftment" in text) == said_so
+
+
+@pytest.mark.parametrize(("earlier", "said_so"), [(2, True), (3, False)])
+def test_trap_14_counts_that_have_never_fallen_show_that_no_graft_is_waited_for(earlier, said_so):
+    who = patient(transplant="hct-allogeneic", transplant_at=when(ZERO))
+    counts = [lab("anc", 1.2, (2 + i) * D) for i in range(earlier - 1)]
+    text = detail([who, *GANCICLOVIR[1:], *counts, lab("anc", 0.9, 11 * D)], "neutropenia")
+    assert ("engraftment" in text) == said_so
 
 
 def test_trap_14_a_transplant_without_a_date_says_nothing_of_engraftment():

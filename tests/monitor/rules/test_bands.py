@@ -347,3 +347,11 @@ def test_doses_not_given_are_named_and_a_right_dose_ends_it():
     assert [one.status for one in changes] == ["raised", "resolved"]
     assert "not given" in changes[0].detail
     assert {one["event_id"] for one in missed} & {one.event_id for one in changes[0].evidence}
+
+
+@pytest.mark.parametrize(("age", "stale"), [(7 * D, False), (7 * D + US, True)])
+def test_a_weight_older_than_7_d_is_said_to_be(age, stale):
+    who = [patient(), lab("weight", 70, FIRST - age), lab("creatinine", 2.0, 9 * D)]
+    tablets = dose("valganciclovir", 1800, FIRST, indication="treatment")
+    (change,) = [one for one in alerts([*who, tablets]) if one.code == "dose-above-renal-band"]
+    assert ("body weight 70 kg (7 d old), older than advised" in change.detail) == stale

@@ -116,6 +116,12 @@ def test_a_step_down_bears_doses_up_to_90_min_off(early, expected):
     assert severity(events, "overdue-renal", 18 * D) == expected
 
 
+@pytest.mark.parametrize(("size", "expected"), [(132, None), (132.01, "warning")])
+def test_a_step_down_bears_a_tenth_above_the_largest_maintenance_column(size, expected):
+    later = [dose("foscarnet", size, at, "mg/kg") for at in every(D, 15 * D, 18 * D)]
+    assert severity([*STEPPED_DOWN, *later], "overdue-renal", 18 * D) == expected
+
+
 @pytest.mark.parametrize(("size", "gap", "expected"), [(120, D, None), (60, 12 * H, "warning")])
 def test_a_day_s_maintenance_in_two_doses_is_still_induction(size, gap, expected):
     later = [dose("foscarnet", size, at, "mg/kg") for at in every(gap, 15 * D, 18 * D)]

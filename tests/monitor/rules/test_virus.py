@@ -117,6 +117,12 @@ def test_severities():
     assert severity([*treated(), *PEAK, load(5_000, 15)], SLOW, 16 * D) == "info"
 
 
+def test_a_refractory_virus_on_full_doses_asks_for_no_correction_of_them():
+    (change,) = [one for one in alerts([*treated(), *PEAK, load(200_000, 15)], 16 * D) if one.code == REFRACTORY]
+    assert "Correct the dose first" not in change.recommendation
+    assert "too few days" not in change.detail
+
+
 def test_14_treatment_days_are_needed():
     # 13 whole days have passed at day 13 - 1 h: 13 treatment days.
     early = [*treated(), *PEAK, lab("cmv", 200_000, 13 * D - H)]
