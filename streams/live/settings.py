@@ -21,7 +21,6 @@ _TESTS: Final = (
     "KAFKA_HOME",
     "KILLS",
     "GOLDEN",
-    "FHIR_SCHEMA",
     "MUTANTS",
     "FUZZ_SECONDS",
     "JOBS",

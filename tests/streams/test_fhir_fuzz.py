@@ -1,7 +1,6 @@
 """FHIR fuzzed: any bytes, any JSON, any R4 resource, whole or mutated, by our table of R4 or the official schema."""
 
 import json
-import os
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -15,14 +14,9 @@ from hypothesis import strategies as st
 from monitor.events import Gate, Rejected, decoder
 from streams.fhir import Found, Passed, Refused, read_resource
 from tests.streams import fhir_r4
-from tests.streams.fhir_documents import (
-    PLAN,
-    SHARED,
-    bundle,
-    reason,
-)
+from tests.streams.fhir_documents import PLAN, bundle, reason
 
-SCHEMA = Path(os.environ.get("CMVIGIL_FHIR_SCHEMA", SHARED / "data" / "fhir-r4-schema" / "fhir.schema.json"))
+SCHEMA = Path(__file__).parent / "fhir-r4.schema.json"
 
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -157,14 +151,6 @@ def schema() -> fhir_r4.Definitions:
     return fhir_r4.from_schema(json.loads(SCHEMA.read_text("utf-8")))
 
 
-NEEDS_SCHEMA = pytest.mark.skipif(
-    not SCHEMA.exists(),
-    reason="needs HL7's fhir.schema.json for R4 in ../shared/data/fhir-r4-schema or at CMVIGIL_FHIR_SCHEMA",
-)
-
-
-@pytest.mark.shared
-@NEEDS_SCHEMA
 def test_the_table_agrees_with_the_official_schema() -> None:
     official = schema()
     for kind, elements in fhir_r4.DEFINITIONS.items():
@@ -174,20 +160,18 @@ def test_the_table_agrees_with_the_official_schema() -> None:
                 assert official[kind][name] == (of, many), (kind, name)
 
 
-@pytest.mark.shared
 @pytest.mark.slow
-@NEEDS_SCHEMA
 def test_fuzz_driven_by_the_official_schema() -> None:
     definitions = schema()
     resources = st.one_of(*(fhir_r4.resource(kind, definitions) for kind in fhir_r4.RESOURCES))
 
-    @settings(FUZZ, max_examples=1500)
+    @settings(FUZZ, max_examples=500)
     @given(resources)
     def fuzz(document: dict[str, Any]) -> None:
         found = check(dumped(document))
         assert not any(isinstance(one, Refused) and "expected" in one.reason for one in found)
 
-    @settings(FUZZ, max_examples=1500)
+    @settings(FUZZ, max_examples=500)
     @given(fhir_r4.mutated(resources))
     def fuzz_mutated(document: Any) -> None:
         check(dumped(document))

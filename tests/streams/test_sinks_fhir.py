@@ -1,13 +1,12 @@
 """DetectedIssue resources, checked by fhir.resources and by HL7's own JSON schema of R4."""
 
 import json
-import os
 from pathlib import Path
 
 import jsonschema_rs
 import pytest
 from fhir.resources.R4B.detectedissue import DetectedIssue
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.types import Evidence
@@ -15,10 +14,8 @@ from streams.sinks.detected_issue import Action, Story, detected_issue
 from streams.sinks.settings import FhirTopicSink
 from tests.streams.sink_changes import change
 
-HERE = Path(__file__).parent
-WHOLE = os.environ.get("CMVIGIL_FHIR_SCHEMA")
-SCHEMA = json.loads(Path(WHOLE or HERE / "detected-issue.schema.json").read_text())
-VALIDATOR = jsonschema_rs.Draft6Validator(SCHEMA)
+SCHEMA = json.loads((Path(__file__).parent / "fhir-r4.schema.json").read_text())
+VALIDATOR = jsonschema_rs.Draft6Validator(SCHEMA | {"$ref": "#/definitions/DetectedIssue"})
 OBSERVATION_STATUS = [
     "registered",
     "preliminary",
@@ -132,6 +129,7 @@ FACTS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(STATES),
     st.builds(
