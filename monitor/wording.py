@@ -133,8 +133,6 @@ def drugs_text(p: Patient, names: Iterable[str], t: Time, within: Time) -> str:
 def fact_text(p: Patient, fact: Fact) -> str:
     """Any fact in a few words."""
     if isinstance(fact, Lab):
-        if fact.analyte < 0 and not fact.void:
-            return "result that no rule watches"
         return dated(p, fact) if fact.at != ALWAYS else "result withdrawn"
     if isinstance(fact, Dose):
         return dose_text(p, fact) if fact.drug >= 0 else "administration withdrawn"

@@ -4,7 +4,7 @@ import pytest
 
 from monitor.types import Lab
 from monitor.wording import age_text, days_text, name_text, sentences, transplant_text, unit_text
-from tests.monitor.case import D, alerts, clock, dose, every, lab, patient
+from tests.monitor.case import D, H, alerts, clock, dose, every, lab, patient, when
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,12 @@ def test_no_code_of_a_unit_reaches_a_reader():
     for one in said:
         text = f"{one.title} {one.detail} {' '.join(fact.text for fact in one.evidence)}"
         assert not set("[]{}*") & set(text)
+
+
+def test_a_result_corrected_to_what_no_rule_watches_is_called_so():
+    doses = [dose("foscarnet", 6300, t, indication="treatment") for t in every(12 * H, 1 * D, 4 * D)]
+    first, high = lab("creatinine", 0.9, 1 * D), lab("creatinine", 2.1, 3 * D)
+    gone = high | {"status": "corrected", "code": "1234-5", "recorded_at": when(3 * D + 2 * H)}
+    changes = alerts([patient(), *doses, first, high, gone])
+    (reason,) = {one.reason for one in changes if one.code == "aki" and one.status == "retracted"}
+    assert "corrected to what no rule watches (creatinine 2.1 mg/dL" in reason
