@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -32,6 +34,21 @@ def test_the_alerts_of_the_sample_log():
     for alert in alerts:
         del alert["ruleset"]
     assert holds("sample.alerts.ndjson", "".join(json.dumps(alert, ensure_ascii=False) + "\n" for alert in alerts))
+
+
+def test_the_readme_shows_what_the_sample_log_brings():
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    shown = next(
+        json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL) if '"alert_id"' in block
+    )
+    alerts = [json.loads(line) for line in run("replay", SAMPLE, "--json").splitlines()]
+    alert = next(one for one in alerts if (one["alert_id"], one["seq"]) == (shown["alert_id"], shown["seq"]))
+    assert shown.pop("evidence") == [alert["evidence"][0], "..."]
+    assert shown.items() <= alert.items()
+    rows = re.findall(r"^ (\S+) (\S+) UTC +(\S+) +raised +(\S+) +(\S+) +(.*)$", text, re.MULTILINE)
+    assert len(rows) > 2
+    said = {(one["emitted_at"], one["patient_id"], one["severity"], one["code"], one["title"]) for one in alerts}
+    assert {(f"{day}T{time}:00Z", *more) for day, time, *more in rows} <= said
 
 
 @pytest.fixture(scope="module")
