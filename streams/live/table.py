@@ -4,9 +4,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
 import faust
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from streams.live.ending import die
+from streams.live.logs import logger
 from streams.live.ownership import Ownership
 
 
@@ -42,5 +44,8 @@ class StateTable(faust.Table[bytes, bytes]):
         try:
             if self.recovered is not None:
                 await self.recovered({tp.partition for tp in active_tps})
+        except IllegalStateError:
+            # A rebalance takes partitions away just now: what it brings instead is recovered anew.
+            logger.info("partitions taken away while they were taken over")
         except Exception as error:  # noqa: BLE001 - Faust would go on without the state
             die("recovery", error)

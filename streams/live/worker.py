@@ -414,8 +414,7 @@ class Monitor:
         for number in self.engine.partitions:
             meters.watermark_age.labels(number).set(max(0.0, (now - self.engine.clock(number)) / 1e6))
         for tp, seen in self._seen.items():
-            end = max(self.app.consumer.highwater(tp) or 0, self._ends.get(tp, 0))
-            meters.lag.labels(self.inputs.get(tp.topic, tp.topic), tp.partition).set(max(0, end - seen))
+            meters.lag.labels(self.inputs.get(tp.topic, tp.topic), tp.partition).set(max(0, self._end(tp) - seen))
 
     def owes(self) -> bool:
         """Whether anything is unwritten, unsent or without an answer."""
@@ -423,10 +422,15 @@ class Monitor:
 
     def lag(self) -> int:
         """Messages that are known and not yet taken."""
-        return sum(
-            max(0, max(self.app.consumer.highwater(tp) or 0, self._ends.get(tp, 0)) - seen)
-            for tp, seen in self._seen.items()
-        )
+        return sum(max(0, self._end(tp) - seen) for tp, seen in self._seen.items())
+
+    def _end(self, tp: TP) -> int:
+        """Where a partition ends, as far as was heard; of one that a rebalance takes away just now, when it came."""
+        try:
+            heard = self.app.consumer.highwater(tp) or 0
+        except AssertionError:  # aiokafka's: it is not assigned
+            heard = 0
+        return max(heard, self._ends.get(tp, 0))
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
