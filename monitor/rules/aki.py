@@ -4,7 +4,7 @@ KDIGO 2012 by creatinine, against the lowest of 48 h, the lowest of 7 d, and the
 minimum alone drifts up with a slow injury). Numbers: `rules.aki`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
@@ -270,11 +270,11 @@ def say(k: Aki, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
 def _doubts(k: Aki, p: Patient, series: Series, i: int, figures: Figures) -> Iterator[str]:
     """What speaks against the figures: a low that stands alone, or a rise within what creatinine varies by."""
     lab, dip, noise = series.x[i], Fraction(k.data.dip.value), Fraction(k.data.noise_below.value)
-    plain = [one for one in series.x[: i + 1] if one.mark == EQUAL and not (p.dialysis and p.on_dialysis(one.at))]
     low_48h = figures.lowest_48h
     for low in each_once(one for one in (low_48h, figures.lowest_7d) if one is not None):
-        at = plain.index(low)
-        before, after = plain[at - 1] if at else low, plain[at + 1] if at + 1 < len(plain) else lab
+        at = series.last(low.at)
+        before = _first_plain(p, series, range(at - 1, -1, -1)) or low
+        after = _first_plain(p, series, range(at + 1, i + 1)) or lab
         if low.canon < (1 - dip) * min(before.canon, after.canon):
             beside = f"{amount_text(p, before)} on {clock_text(before.at)}, {amount_text(p, after)} on"
             yield (
@@ -288,6 +288,12 @@ def _doubts(k: Aki, p: Patient, series: Series, i: int, figures: Figures) -> Ite
                 f"A rise of {rounded_text(share * 100, 1)} %: less than {rounded_text(noise * 100, 0)} % may be the"
                 " usual variation of creatinine"
             )
+
+
+def _first_plain(p: Patient, series: Series, places: Iterable[int]) -> Lab | None:
+    """The first of some results that is a plain number, not taken on dialysis."""
+    found = (series.x[place] for place in places)
+    return next((one for one in found if one.mark == EQUAL and not (p.dialysis and p.on_dialysis(one.at))), None)
 
 
 def _against(k: Aki, p: Patient, lab: Lab, figures: Figures) -> str:

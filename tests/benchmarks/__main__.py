@@ -80,10 +80,10 @@ from tests.benchmarks import logs
 plan = read_plan([]); gate = Gate(plan)
 size = int(sys.argv[1])
 p = Patient(plan, "t1")
-facts = [gate.admit(decoder.decode(line)) for line in logs.dense_patient("t1", size + 1000)]
+facts = [gate.admit(decoder.decode(line)) for line in logs.dense_patient("t1", size + 4000)]
 facts = [fact for fact in facts if fact is not None]
 facts.sort(key=lambda fact: fact.recorded)
-warm, timed = facts[:size], facts[size:size + 1000]
+warm, timed = facts[:size], facts[size:size + 4000]
 for fact in warm:
     receive(p, [fact]); advance(p, fact.recorded)
 start = time.process_time()
@@ -138,7 +138,8 @@ def main():
             f"first alert of a 1,000-event log: {statistics.median(waits):.2f} s after the start (limit 0.6)",
             flush=True,
         )
-    few, many = (statistics.median(float(child(HISTORY, n)[2]) for _ in range(options.runs)) for n in (100, 10_000))
+    pairs = [[float(child(HISTORY, n)[2]) for n in (100, 10_000)] for _ in range(2 * options.runs + 1)]
+    few, many = (statistics.median(column) for column in zip(*pairs, strict=True))
     print(f"an event at 10,000 facts of history: {many / few:.2f} x one at 100 (limit 1.5); {few:.0f}, {many:.0f} us")
     patients = 1_000_000 // part
     print(
