@@ -30,7 +30,8 @@ def carried(at: AtDose, level: Level) -> Level:
 
 def going_on(at: AtDose, level: Level) -> Verdict:
     """What holds where nothing is judged anew: what was raised in a course stays until that course has ended."""
-    return (level, at.over) if level > 0 and not (at.now and at.state.count == 1) else (GONE, NEVER)
+    held = carried(at, level)
+    return (held, at.over) if held > 0 else (GONE, NEVER)
 
 
 def waits_for_charting(p: Patient, at: AtDose) -> bool:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from monitor.patient import Given, Patient, Size
 from monitor.plan import BandInfo, RenalInfo
-from monitor.renal import clearance, weight_at
+from monitor.renal import clearance, stale_text, weight_at
 from monitor.times import Time
 from monitor.types import Dose
 from monitor.units import MILLION, decimal_text, quotient_text
@@ -78,8 +78,7 @@ def size_text(p: Patient, given: Given, i: int, *, weighed: bool = True) -> str:
     weight = weight_at(p, at)
     if not weighed or weight is None:
         return f"{parts} ({per_kg})"
-    stale = ", older than advised" if at - weight.at > p.plan.renal.weight_age else ""
-    return f"{parts} ({per_kg} by {amount_text(p, weight)}, {age_text(weight, at)}{stale})"
+    return f"{parts} ({per_kg} by {amount_text(p, weight)}, {age_text(weight, at)}{stale_text(p, weight, at)})"
 
 
 def sum_of_doses(given: Given, i: int, start: Time) -> Size | None:

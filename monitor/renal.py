@@ -98,6 +98,11 @@ def _cockcroft_gault(p: Patient, age: int, creatinine: Lab, weight: Lab | None) 
     return Clearance(low, high, creatinine, weight, age, p.sex)
 
 
+def stale_text(p: Patient, weight: Lab, t: Time) -> str:
+    """That a body weight is older at `t` than advised, else nothing."""
+    return ", older than advised" if t - weight.at > p.plan.renal.weight_age else ""
+
+
 def clearance_text(p: Patient, crcl: Clearance, t: Time) -> str:
     """A clearance for a reader, with what it rests on, how old that is, and the creatinine before it: is it steady?"""
     low, high = quotient_text(crcl.low, MILLION, 2), quotient_text(crcl.high, MILLION, 2)
@@ -108,6 +113,5 @@ def clearance_text(p: Patient, crcl: Clearance, t: Time) -> str:
     trend = f", before it {amount_text(p, before)} on {clock_text(before.at)}" if before is not None else ""
     basis = [aged(p, latest, t) + trend]
     if crcl.weight is not None:
-        old = ", older than advised" if t - crcl.weight.at > p.plan.renal.weight_age else ""
-        basis.append(aged(p, crcl.weight, t) + old)
+        basis.append(aged(p, crcl.weight, t) + stale_text(p, crcl.weight, t))
     return f"{size} by Cockcroft-Gault from {', '.join(basis)}, age {p.age_at(t)}"
