@@ -70,12 +70,14 @@ bench: .venv/dev ## Speed and memory, as ratios measured in one run
 .venv/deep: .venv/dev requirements/deep.txt
 	$(call install,requirements/deep.txt)
 
-# CMVIGIL_HISTORIES, CMVIGIL_MUTANTS (a number, or `all`) and CMVIGIL_FUZZ_SECONDS are its budget (docs/deep.md).
-deep: .venv/deep ## Long searches: random histories and the slow tests, mutants of the rules, fuzzed readers (an hour)
+# CMVIGIL_HISTORIES, CMVIGIL_MUTANTS (a number, or `all`), CMVIGIL_FUZZ_SECONDS and CMVIGIL_KILLS are its budget
+# (docs/deep.md).
+deep: .venv/deep ## Long searches: random histories, mutants of the rules, fuzzed readers, killed workers (an hour)
 	CMVIGIL_HISTORIES=$${CMVIGIL_HISTORIES:-2000} $(BIN)/pytest -q tests/differential tests/properties -n 2
 	$(BIN)/pytest -q -n 2 -m "slow and not live" --ignore=tests/differential --ignore=tests/properties
 	$(BIN)/python -m tests.deep.mutants
 	for reader in native fhir log; do $(BIN)/python -m tests.deep.fuzz_readers $$reader; done
+	CMVIGIL_KILLS=$${CMVIGIL_KILLS:-100} $(BIN)/pytest -q -m live tests/chaos
 
 .supply/done: requirements/supply.txt
 	$(PYTHON) -m venv --clear .supply

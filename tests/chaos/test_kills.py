@@ -6,59 +6,86 @@ import time
 
 import pytest
 
-from tests.live.driver import SAMPLE, Worker, assert_equal, outcome, records, replayed, send, settings_for, workers
+from tests.live.driver import (
+    SAMPLE,
+    Worker,
+    assert_equal,
+    outcome,
+    parts,
+    records,
+    replayed,
+    send,
+    settings_for,
+    simulated,
+    workers,
+)
 
 pytestmark = pytest.mark.live
 
 INSTANTS = (
     "before-changelog:1",
-    "before-changelog:150",
+    "before-changelog:10",
     "changelog-acknowledged:1",
-    "changelog-acknowledged:90",
+    "changelog-acknowledged:10",
     "before-alert:1",
-    "before-alert:7",
+    "before-alert:3",
     "alert-acknowledged:1",
-    "alert-acknowledged:9",
+    "alert-acknowledged:3",
+    "recovering:1",
+    "recovering:3",
     "assigned:1",
     "tick:1",
     "tick:12",
-    "tick:25",
+    "before-commit:1",
+    "committed:1",
     "revoked:1",
 )
+"""Where a worker kills itself, and at the how manieth time that it comes there. Each has new events to work on."""
 RANDOM = int(os.environ.get("CMVIGIL_KILLS", "12"))
 
 
 def test_killed_at_named_and_random_instants(broker, prefix, tmp_path, capsys):
     settings = settings_for(broker, prefix)
-    sent = send(settings, SAMPLE, folder=tmp_path)
-    wanted = replayed(SAMPLE)
-    kills = 0
+    log = simulated(tmp_path / "cohort.ndjson", 60, 45)
+    wanted = replayed(log)
+    unsent = list(parts(tmp_path, len(INSTANTS) + 6, log))
+    unsent.reverse()
+    sent = []
+
+    def send_next():
+        sent.append(unsent.pop())
+        return send(settings, sent[-1], folder=tmp_path).events
+
+    events = kills = 0
     for instant in INSTANTS:
+        events += send_next()
         one = Worker(settings, tmp_path, kill=instant)
+        # Who joins later makes the first give its partitions away.
         other = Worker(settings, tmp_path) if instant.startswith("revoked") else None
-        end = time.monotonic() + 15
-        while one.process.poll() is None and time.monotonic() < end:
-            time.sleep(0.05)
-        kills += one.process.poll() == -9
-        for running in (one, other):
-            if running is not None and running.process.poll() is None:
-                running.kill()
-                kills += 1
+        assert one.process.wait(60) == -9, instant
+        kills += 1
+        if other is not None:
+            other.kill()
+            kills += 1
     chance = random.Random(1)
     for _ in range(RANDOM):
+        if unsent and chance.random() < 0.5:
+            events += send_next()
+        elif chance.random() < 0.5:
+            events += send(settings, chance.choice(sent), folder=tmp_path).events
         one = Worker(settings, tmp_path)
         time.sleep(2.2 + 4 * chance.random())
-        if chance.random() < 0.3:
-            send(settings, SAMPLE, folder=tmp_path)
         one.kill()
         kills += 1
+    while unsent:
+        events += send_next()
     with workers(settings, tmp_path) as running:
         found = assert_equal(settings, wanted, running=running)
     assert kills >= 20
     assert records(settings, "dead-letters") == []
     with capsys.disabled():
         print(
-            f"\nkills {kills}, events {sent.events}, repeats absorbed {found.records - found.changes},"
+            f"\nkills {kills}, events {events}, repeats absorbed {found.records - found.changes},"
             f" changes compared {len(wanted)}, lost {len(found.missing)}, wrong {len(found.extra)}"
         )
 

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -151,15 +152,19 @@ def records(settings, name):
     return found
 
 
-def parts(folder, count):
-    """The sample log in order of recording, in parts."""
-    lines = gzip.decompress(SAMPLE.read_bytes()).splitlines()
-    lines.sort(key=lambda line: json.loads(line)["recorded_at"])
-    size = -(-len(lines) // count)
+def parts(folder, count, log=SAMPLE):
+    """A log in order of recording, in parts, each instant in one of them."""
+    lines = (gzip.decompress(log.read_bytes()) if log.suffix == ".gz" else log.read_bytes()).splitlines()
+    instants = [list(group) for _, group in groupby(sorted(lines, key=_recorded), key=_recorded)]
+    size = -(-len(instants) // count)
     for i in range(count):
         path = folder / f"part-{i}.ndjson"
-        path.write_bytes(b"\n".join(lines[i * size : (i + 1) * size]))
+        path.write_bytes(b"\n".join(chain.from_iterable(instants[i * size : (i + 1) * size])))
         yield path
+
+
+def _recorded(line):
+    return json.loads(line)["recorded_at"]
 
 
 def limit(settings, topic, size):
@@ -174,6 +179,13 @@ def limit(settings, topic, size):
 def replayed(*logs, until=None, words=()):
     command = [CMVIGIL, "replay", "--json", *map(str, logs), *(["--until", until] if until else []), *map(str, words)]
     return subprocess.run(command, check=True, capture_output=True, cwd=ROOT).stdout.splitlines()
+
+
+def simulated(path, patients, days):
+    """The log of a simulated cohort."""
+    command = [CMVIGIL, "simulate", "--patients", str(patients), "--days", str(days), "--seed", "11"]
+    path.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+    return path
 
 
 class Outcome(NamedTuple):

@@ -8,10 +8,12 @@ import signal
 import sys
 from collections import Counter
 
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.producer.sender import SendProduceReqHandler
 
 from streams.codes import NO_CODES
 from streams.knowledge_files import read_plan
+from streams.live.consumer import Consumer
 from streams.live.run import run_worker
 from streams.live.settings import load_settings
 
@@ -37,7 +39,35 @@ def watch_the_wire():
     SendProduceReqHandler.create_request = create_request
 
 
+def watch_recovery():
+    """Once for each partition of the changelog whose records were fetched in recovery, none of them in use yet."""
+    getmany = Consumer._getmany
+
+    async def watched(self, *args, **named):
+        found = await getmany(self, *args, **named)
+        for tp, fetched in found.items():
+            if self.app.in_recovery and fetched and self._is_changelog_tp(tp):
+                hook("recovering")
+        return found
+
+    Consumer._getmany = watched
+
+
+def watch_commits():
+    """Before offsets are committed, and after the coordinator has them."""
+    commit = GroupCoordinator.commit_offsets
+
+    async def watched(self, *args, **named):
+        hook("before-commit")
+        await commit(self, *args, **named)
+        hook("committed")
+
+    GroupCoordinator.commit_offsets = watched
+
+
 if __name__ == "__main__":
     watch_the_wire()
+    watch_recovery()
+    watch_commits()
     settings = load_settings()
     sys.exit(run_worker(settings, read_plan(list(settings.knowledge)), NO_CODES, hook))

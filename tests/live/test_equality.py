@@ -2,12 +2,10 @@
 
 import gzip
 import random
-import subprocess
 
 import pytest
 
 from tests.live.driver import (
-    CMVIGIL,
     ROOT,
     SAMPLE,
     assert_equal,
@@ -16,6 +14,7 @@ from tests.live.driver import (
     send,
     settings_for,
     settled,
+    simulated,
     until,
     workers,
 )
@@ -75,9 +74,7 @@ def test_lines_in_any_order_say_the_same(broker, prefix, tmp_path):
 
 @pytest.mark.parametrize(("patients", "days"), [(60, 45), (2000, 14)])
 def test_a_simulated_cohort_whose_events_are_late_doubled_and_corrected(broker, prefix, tmp_path, patients, days):
-    log = tmp_path / "cohort.ndjson"
-    command = [CMVIGIL, "simulate", "--patients", str(patients), "--days", str(days), "--seed", "11"]
-    log.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
+    log = simulated(tmp_path / "cohort.ndjson", patients, days)
     settings = settings_for(broker, prefix)
     send(settings, log, folder=tmp_path, marker_seconds=24 * 3600)
     with workers(settings, tmp_path) as running:
