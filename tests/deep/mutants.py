@@ -34,7 +34,7 @@ import libcst
 from mutmut.mutation.file_mutation import Mutation, create_mutations
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("monitor", "streams", "seeds", "tests", "docs", "pyproject.toml")
+COPIED = ("monitor", "streams", "seeds", "tests", "docs", "README.md", "pyproject.toml")
 TARGETS = sorted(
     [
         *(
