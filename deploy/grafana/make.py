@@ -55,10 +55,15 @@ DUTY: list[Panel] = [
         [("sum by (topic) (cmvigil_consumer_lag_messages" + JOB + ")", "{{topic}}")],
     ),
     (
-        "Events, by outcome",
+        "Events, by type and outcome",
         "timeseries",
         "ops",
-        [("sum by (outcome) (rate(cmvigil_events_total" + JOB + "[$__rate_interval]))", "{{outcome}}")],
+        [
+            (
+                "sum by (type, outcome) (rate(cmvigil_events_total" + JOB + "[$__rate_interval])) > 0",
+                "{{type}} {{outcome}}",
+            )
+        ],
     ),
     (
         "Age of what is not durable, and of what is not sent",
@@ -113,16 +118,15 @@ DUTY: list[Panel] = [
         ],
     ),
     (
-        "Time to judge a message (p99)",
+        "Time to decode a message, and to judge it (p99)",
         "timeseries",
         "s",
         [
             (
-                "histogram_quantile(0.99, sum by (le) (rate(cmvigil_judging_seconds_bucket"
-                + JOB
-                + "[$__rate_interval])))",
-                "p99",
+                f"histogram_quantile(0.99, sum by (le) (rate(cmvigil_{what}_seconds_bucket{JOB}[$__rate_interval])))",
+                what,
             )
+            for what in ("decoding", "judging")
         ],
     ),
     (
@@ -331,14 +335,18 @@ RULES: list[Panel] = [
         ],
     ),
     (
-        "Codes that no rule watches",
+        "Codes that no rule watches, and units that are not known",
         "timeseries",
         "ops",
         [
             (
                 "topk(10, sum by (kind, code) (rate(cmvigil_unmapped_codes_total" + JOB + "[$__rate_interval])))",
                 "{{kind}} {{code}}",
-            )
+            ),
+            (
+                "topk(10, sum by (code, unit) (rate(cmvigil_unmapped_units_total" + JOB + "[$__rate_interval])))",
+                "{{code}} in {{unit}}",
+            ),
         ],
     ),
     (

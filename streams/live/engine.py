@@ -7,12 +7,13 @@ and has said so. An alert may be sent once the state that holds it is durable, a
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from heapq import heappop, heappush
+from time import perf_counter
 from typing import Final, Literal
 
 import msgspec
 
 from monitor.advance import advance, next_due, receive
-from monitor.events import AdministrationEvent, Event, Gate, LabEvent, Rejected, is_utf8
+from monitor.events import AdministrationEvent, Event, Gate, Rejected, is_utf8
 from monitor.forgetting import alerts_of, forget
 from monitor.patient import Patient
 from monitor.plan import Plan
@@ -104,9 +105,6 @@ class Engine:
         self._codes = codes
         self._states = states
         self._inputs = frozenset(inputs)
-        self._taken = {topic: meters.events.labels(topic, "taken") for topic in self._inputs}
-        self._unwatched = {topic: meters.events.labels(topic, "unwatched") for topic in self._inputs}
-        self._rejected = {topic: meters.events.labels(topic, "rejected") for topic in self._inputs}
         self._mode = mode
         self._wall = wall
         self._meters = meters
@@ -186,38 +184,45 @@ class Engine:
             if asked is not None:
                 return self._erase(partition, key, asked, value)
         refused: list[Refused] = []
+        events: list[Event] = []
         facts: list[Fact] = []
         part = self._parts[partition]
         canary = key is not None and is_canary(key)
-        for event, data in self._events(topic, value, refused):
+        meters = self._meters
+        started = perf_counter()
+        for event, data in self._events(value, refused):
             try:
                 fact = self._admit(event, key, uncharted=UNCHARTED in data)
             except Rejected as error:
                 refused.append(Refused(str(error), data))
+                meters.rejected(event, str(error))
                 continue
             recorded = self._gate.times.get(event.recorded_at, ALWAYS)
             part.seen[topic] = max(part.seen.get(topic, ALWAYS), recorded)
             if fact is None:
-                self._unwatched[topic].inc()
-            elif canary:
-                facts.append(fact)
-            else:
-                self._taken[topic].inc()
-                if isinstance(fact, Lab | Dose) and fact.at > ALWAYS:
-                    self._meters.laboratory_lag.observe(max(0, recorded - fact.at) / 1e6)
-                facts.append(fact)
+                meters.unwatched(event)
+                continue
+            events.append(event)
+            facts.append(fact)
+            if isinstance(fact, Lab | Dose) and fact.at > ALWAYS and not canary:
+                meters.laboratory_lag.observe(max(0, recorded - fact.at) / 1e6)
         self._gate.trim()
-        if refused:
-            self._rejected[topic].inc(len(refused))
+        decoded = perf_counter()
+        meters.decoding.observe(decoded - started)
         if not facts or key is None:
             return Step([], refused)
         live = self._live(partition, key)
-        refused += [Refused("too-late: before the history that is kept", value) for _ in receive(live.patient, facts)]
+        late = receive(live.patient, facts)
+        refused += [Refused("too-late: before the history that is kept", value) for _ in late]
+        if not canary:
+            for event, fact in zip(events, facts, strict=True):
+                meters.count(event, "rejected" if late and any(one is fact for one in late) else "taken")
         self._run(live, key, self.clock(partition))
+        meters.judging.observe(perf_counter() - decoded)
         day = max(fact.recorded for fact in facts) // DAY
         if live.patient.folds and not canary and day > self._day_of.get(key, 0):
             self._day_of[key] = day
-            self._meters.patient_days.inc()
+            meters.patient_days.inc()
         return Step([key], refused)
 
     def _erase(self, partition: int, key: bytes | None, asked: Forget, value: bytes) -> Step:
@@ -259,7 +264,7 @@ class Engine:
         if live is not None:
             self._run(live, key, self.clock(partition))
 
-    def _events(self, topic: str, value: bytes, refused: list[Refused]) -> Iterable[tuple[Event, bytes]]:
+    def _events(self, value: bytes, refused: list[Refused]) -> Iterable[tuple[Event, bytes]]:
         try:
             event = _native.decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -270,9 +275,10 @@ class Engine:
 
         def reject(_line: int | None, _entry: int | None, reason: str, data: bytes) -> None:
             refused.append(Refused(reason, bytes(data)))
+            self._meters.rejected(None, reason)
 
         def passed(_what: str) -> None:
-            self._unwatched[topic].inc()
+            self._meters.unwatched(None)
 
         found = decode_document(value, 1, self.plan, reject, passed, self._codes)
         return [(one.event, bytes(one.data)) for one in found]
@@ -289,11 +295,6 @@ class Engine:
         recorded = self._gate.times.get(event.recorded_at)
         if recorded is not None and self._mode == "wall" and recorded > self._wall() + AHEAD:
             raise Rejected("recorded_at: more than 24 h ahead of the clock")
-        if fact is None:
-            what = event.code if isinstance(event, LabEvent) else None
-            if what is None and isinstance(event, AdministrationEvent):
-                what = event.drug
-            self._meters.unmapped(event, what)
         return fact
 
     # Time --------------------------------------------------------------------------------------------------------

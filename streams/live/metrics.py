@@ -6,7 +6,7 @@ from typing import Final, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
-from monitor.events import Event
+from monitor.events import AdministrationEvent, Event, LabEvent
 
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 _LAG: Final = (60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604800)
@@ -15,7 +15,10 @@ _BYTES: Final = (256, 1024, 4096, 16384, 65536, 262144, 1048576)
 _REASONS: Final = sorted({"key", "too-late", "other"}.union(*(one.__struct_fields__ for one in get_args(Event))))
 """What most refusals are for, counted from zero: of a series that begins at 1 Prometheus sees no increase."""
 UNMAPPED: Final = 200
-"""Distinct unmapped codes that are counted by name; all others together."""
+"""Distinct unmapped codes that are counted by name, and as many units of codes; all others together."""
+_TYPES: Final = ("lab", "administration", "patient", "action", "none")
+"""`none` is an input that is no event, or a FHIR resource of a type that is not watched."""
+_OUTCOMES: Final = ("taken", "unwatched", "rejected")
 
 
 class Meters:
@@ -24,9 +27,13 @@ class Meters:
     def __init__(self) -> None:
         """Starts at zero."""
         r = self.registry = CollectorRegistry()
-        self.events = Counter("cmvigil_events", "Events by topic and outcome.", ["topic", "outcome"], registry=r)
+        events = Counter("cmvigil_events", "Events by type and outcome.", ["type", "outcome"], registry=r)
+        self._events = {(kind, outcome): events.labels(kind, outcome) for kind in _TYPES for outcome in _OUTCOMES}
+        self.decoding = Histogram(
+            "cmvigil_decoding_seconds", "Time to decode and check one message.", buckets=_SHORT, registry=r
+        )
         self.judging = Histogram(
-            "cmvigil_judging_seconds", "Time to decode and judge one message.", buckets=_SHORT, registry=r
+            "cmvigil_judging_seconds", "Time to judge what one message changed.", buckets=_SHORT, registry=r
         )
         self.detection = Histogram(
             "cmvigil_detection_latency_seconds",
@@ -52,6 +59,12 @@ class Meters:
             self.dead_letters.labels(reason)
         self._unmapped = Counter(
             "cmvigil_unmapped_codes", "Events of codes and drugs that no rule watches.", ["kind", "code"], registry=r
+        )
+        self._unmapped_units = Counter(
+            "cmvigil_unmapped_units",
+            "Events refused for a unit that is not known for their code or drug.",
+            ["kind", "code", "unit"],
+            registry=r,
         )
         self.lag = Gauge("cmvigil_consumer_lag_messages", "Messages not taken yet.", ["topic", "partition"], registry=r)
         self.watermark_age = Gauge(
@@ -89,17 +102,33 @@ class Meters:
         self.rebalances = Counter("cmvigil_rebalances", "Assignments of partitions.", registry=r)
         self.forgotten = Counter("cmvigil_forgotten_patients", "Patients forgotten because it was asked.", registry=r)
         self.build = Info("cmvigil_build", "Version and ruleset.", registry=r)
-        self._names: set[str] = set()
+        self._named: dict[Counter, set[tuple[str, ...]]] = {self._unmapped: set(), self._unmapped_units: set()}
 
-    def unmapped(self, event: Event, code: str | None) -> None:
-        """Counts an event that no rule watches, by its code while there are few."""
-        name = (code or "")[:64]
-        if name not in self._names:
-            if len(self._names) >= UNMAPPED:
-                name = "other"
+    def count(self, event: Event | None, outcome: str) -> None:
+        """Counts an event, or what is none, as `taken`, `unwatched` or `rejected`."""
+        self._events[_kind(event), outcome].inc()
+
+    def unwatched(self, event: Event | None) -> None:
+        """Counts an event that no rule watches, by its code too; None is a FHIR resource of an unwatched type."""
+        self.count(event, "unwatched")
+        if event is not None:
+            self._by_name(self._unmapped, _kind(event), _code(event))
+
+    def rejected(self, event: Event | None, reason: str) -> None:
+        """Counts what was refused; where it is for its unit, by code and unit too."""
+        self.count(event, "rejected")
+        if isinstance(event, LabEvent | AdministrationEvent) and reason.startswith("unit: not known"):
+            self._by_name(self._unmapped_units, _kind(event), _code(event), event.unit or "")
+
+    def _by_name(self, counter: Counter, kind: str, *names: str) -> None:
+        """Counts by name while there are few names: they come from outside."""
+        labels, known = (kind, *(name[:64] for name in names)), self._named[counter]
+        if labels not in known:
+            if len(known) >= UNMAPPED:
+                labels = (kind, *("other" for _ in names))
             else:
-                self._names.add(name)
-        self._unmapped.labels(type(event).__name__.removesuffix("Event").lower(), name).inc()
+                known.add(labels)
+        counter.labels(*labels).inc()
 
     def expect_codes(self, codes: Iterable[tuple[str, str]]) -> None:
         """Counts from zero what may be raised."""
@@ -125,3 +154,13 @@ class Meters:
     def page(self) -> bytes:
         """The exposition that Prometheus scrapes."""
         return generate_latest(self.registry)
+
+
+def _kind(event: Event | None) -> str:
+    return "none" if event is None else str(event.__struct_config__.tag)
+
+
+def _code(event: Event) -> str:
+    if isinstance(event, LabEvent):
+        return event.code or ""
+    return event.drug or "" if isinstance(event, AdministrationEvent) else ""

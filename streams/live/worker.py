@@ -218,7 +218,6 @@ class Monitor:
             self._dead_letter(
                 one, f"{self.inputs.get(message.topic, message.topic)}/{partition}/{message.offset}", done
             )
-        self.meters.judging.observe(time.perf_counter() - started)
         if self.engine.dirty:
             self._wake.set()
 

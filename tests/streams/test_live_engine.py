@@ -372,3 +372,63 @@ def test_fhir_resources_say_live_what_a_replay_says_of_them(tmp_path):
     world.mark(iso(found.last))
     world.flush()
     assert set(world.said) == wanted
+
+
+def test_events_are_counted_by_type_and_outcome_and_unknown_codes_and_units_by_name():
+    world = World()
+    lab = {
+        "type": "lab",
+        "event_id": "L1",
+        "patient_id": "p",
+        "code": "2160-0",
+        "value": 1.9,
+        "unit": "mg/dL",
+        "collected_at": "2026-03-04T06:00:00Z",
+        "recorded_at": "2026-03-04T07:10:00Z",
+    }
+    world.take(FOSCARNET)
+    world.take(lab)
+    world.take(lab | {"event_id": "L2", "unit": "furlong"})
+    world.take(lab | {"event_id": "L3", "code": "1-8"})
+    world.take(lab | {"event_id": "L4", "value": -1})
+    world.take(FOSCARNET | {"event_id": "A2", "unit": "stone"})
+    world.engine.take(0, INPUTS[0], b"p", b"not JSON")
+    counted = world.meters.registry.get_sample_value
+    events = "cmvigil_events_total"
+    assert counted(events, {"type": "lab", "outcome": "taken"}) == 1
+    assert counted(events, {"type": "lab", "outcome": "rejected"}) == 2
+    assert counted(events, {"type": "lab", "outcome": "unwatched"}) == 1
+    assert counted(events, {"type": "administration", "outcome": "taken"}) == 1
+    assert counted(events, {"type": "administration", "outcome": "rejected"}) == 1
+    assert counted(events, {"type": "none", "outcome": "rejected"}) == 1
+    assert counted("cmvigil_unmapped_codes_total", {"kind": "lab", "code": "1-8"}) == 1
+    assert counted("cmvigil_unmapped_units_total", {"kind": "lab", "code": "2160-0", "unit": "furlong"}) == 1
+    assert (
+        counted("cmvigil_unmapped_units_total", {"kind": "administration", "code": "foscarnet", "unit": "stone"}) == 1
+    )
+    # What is taken is judged; the rest is only decoded.
+    assert counted("cmvigil_decoding_seconds_count") == 7
+    assert counted("cmvigil_judging_seconds_count") == 2
+
+
+def test_names_from_outside_are_counted_apart_only_while_there_are_few(monkeypatch):
+    monkeypatch.setattr("streams.live.metrics.UNMAPPED", 3)
+    world = World()
+    for number in range(9):
+        world.take(FOSCARNET | {"event_id": f"A{number}", "unit": f"unit {number % 5}"})
+    page = world.meters.page().decode()
+    assert page.count("\ncmvigil_unmapped_units_total{") == 4
+    other = {"kind": "administration", "code": "other", "unit": "other"}
+    assert world.meters.registry.get_sample_value("cmvigil_unmapped_units_total", other) == 3
+
+
+def test_what_comes_before_the_kept_history_is_counted_as_rejected():
+    world = World()
+    world.take(FOSCARNET)
+    later = {"started_at": "2028-03-04T08:00:00Z", "ended_at": None, "recorded_at": "2028-03-04T08:00:00Z"}
+    world.take(FOSCARNET | {"event_id": "A2"} | later)
+    world.mark("2028-03-05T08:00:00Z")
+    late = FOSCARNET | {"event_id": "A0", "recorded_at": "2026-03-04T10:03:00Z"}
+    assert [one.reason for one in world.take(late).refused] == ["too-late: before the history that is kept"]
+    rejected = {"type": "administration", "outcome": "rejected"}
+    assert world.meters.registry.get_sample_value("cmvigil_events_total", rejected) == 1
