@@ -107,3 +107,49 @@ def test_of_doses_turn_by_turn_none_is_named_that_came_later():
     first = next(one for one in changes if one.code == "maribavir-ganciclovir")
     assert first.title == "Maribavir and valganciclovir given turn by turn"
     assert len(first.evidence) == 3
+
+
+def test_stop_criteria_once_met_stand_until_the_course_ends_whatever_comes_between_its_doses():
+    clear = [load(5000, 1), load(35, 8, comparator="<"), load(35, 15, comparator="<")]
+    counts = [lab("lymphocytes", value, day * D) for value, day in ((0.8, 14), (0.9, 22))]
+    # The last dose was 2 d ago: the drug is not current any more, but its course has not ended.
+    assert severity([*treated(20), *clear, *counts], "stop-criteria-met", 22 * D) == "info"
+    # Nor are they met anew in that time.
+    unmet = [lab("lymphocytes", 0.4, 14 * D), counts[1]]
+    assert severity([*treated(20), *clear, *unmet], "stop-criteria-met", 22 * D) is None
+
+
+def test_a_load_before_the_first_course_of_a_joined_therapy_asks_for_loads_in_its_second():
+    second = [dose("foscarnet", 6300, at, indication="treatment") for at in every(12 * H, 41 * D, 60 * D)]
+    joined = [*treated(40), load(5000, 0), *(load(35, day, comparator="<") for day in range(7, 43, 7)), *second]
+    # The last of the loads is of day 42.
+    (raised,) = [one for one in alerts(joined, 51 * D) if one.code == "overdue-viral-load" and one.drug == "foscarnet"]
+    assert raised.status == "raised"
+    # 30 d before foscarnet alone there was none.
+    apart = [one for one in joined if one.get("drug") != "ganciclovir"]
+    assert severity(apart, "overdue-viral-load", 51 * D) is None
+
+
+@pytest.mark.parametrize(
+    ("who", "loads", "why"),
+    [
+        ({"transplant": "hct-allogeneic"}, [load(150, 20), load(160, 27)], "the second in succession at or above 150"),
+        (
+            {"transplant": "solid-organ", "donor_cmv": "positive", "recipient_cmv": "negative"},
+            [load(40, 20)],
+            "quantifiable, donor positive and recipient negative",
+        ),
+    ],
+)
+def test_why_a_load_below_1000_asks_for_preemptive_treatment_is_said(who, loads, why):
+    events = [patient(transplant_at="2026-01-01T00:00:00Z", **who), *loads]
+    (raised,) = [one for one in alerts(events) if one.code == "preemptive-treatment-indicated"]
+    assert f"{loads[-1]['value']} IU/mL collected" in raised.detail
+    assert f"UTC: {why}" in raised.detail
+
+
+def test_a_baseline_between_two_results_is_said_with_two_decimals():
+    base = [lab("creatinine", 0.7, ZERO), lab("creatinine", 0.753, D)]
+    events = [*WHO, *base, dose("cidofovir", 350, FIRST), lab("creatinine", 1.1, FIRST + D)]
+    (raised,) = [one for one in alerts(events) if one.code == "cidofovir-reduce-dose"]
+    assert "0.37 mg/dL above the baseline 0.73 mg/dL" in raised.detail
