@@ -1,8 +1,9 @@
 """What is asked of a dose: the moments at which such a rule speaks, and the two hours that charting may take."""
 
+from monitor.dosing import size_text
 from monitor.patient import AtDose, Patient
 from monitor.plan import Plan
-from monitor.times import NEVER, Time
+from monitor.times import NEVER, Time, clock_text
 from monitor.types import GONE, Level, Verdict
 
 
@@ -32,6 +33,11 @@ def going_on(at: AtDose, level: Level) -> Verdict:
     """What holds where nothing is judged anew: what was raised in a course stays until that course has ended."""
     held = carried(at, level)
     return (held, at.over) if held > 0 else (GONE, NEVER)
+
+
+def last_dose_text(p: Patient, at: AtDose) -> str:
+    """Which dose of its course it is, when it was given, and its size."""
+    return f"Dose {at.state.count} of the course on {clock_text(at.given.t[at.i])}: {size_text(p, at.given, at.i)}"
 
 
 def waits_for_charting(p: Patient, at: AtDose) -> bool:

@@ -9,6 +9,7 @@ from monitor.rules import (
     baseline_labs,
     calcium,
     cidofovir,
+    cidofovir_rise,
     clearance,
     combinations,
     companions,
@@ -26,6 +27,7 @@ from monitor.rules import (
 
 KINDS: dict[str, Kind] = {
     **aki.KINDS,
+    **cidofovir_rise.KINDS,
     **cidofovir.KINDS,
     **foscarnet.KINDS,
     **bands.KINDS,

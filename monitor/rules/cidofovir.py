@@ -1,200 +1,25 @@
-"""May cidofovir go on as it is? Creatinine above the course's baseline, urine protein, clearance, dose and interval,
-and the tests that come before every dose. Numbers: the `rules.cidofovir-*` tables; US label.
+"""Was this dose of cidofovir right: not contraindicated, the tests before it drawn, its size and interval kept?
+
+Numbers: `rules.cidofovir-contraindicated`, `rules.cidofovir-predose-labs-missing`, `rules.cidofovir-dose`; US label.
 """
 
 from functools import partial
 
 import msgspec
 
-from monitor.at_dose import carried, going_on, last_dose, waits_for_charting
-from monitor.baseline import course_baseline
+from monitor.at_dose import going_on, last_dose, last_dose_text, waits_for_charting
 from monitor.dosing import size_text
 from monitor.knowledge import Amount, AnalyteName, Dosage, DrugName, Number, RuleData, Span
-from monitor.patient import AtDose, Baseline, Clearance, Patient
-from monitor.plan import DIALYSIS, PERSON, TRANSPLANT, Amounts, Kind, Plan
+from monitor.patient import AtDose, Clearance, Patient
+from monitor.plan import DIALYSIS, PERSON, Amounts, Kind, Plan
 from monitor.renal import clearance, clearance_text
-from monitor.times import NEVER, Time, clock_text, duration_text
-from monitor.types import AT_LEAST, EQUAL, GONE, MORE, OVER, YIELDED, Dose, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.rules.cidofovir_rise import PROTEIN, REDUCE
+from monitor.times import NEVER, Time, duration_text
+from monitor.types import AT_LEAST, EQUAL, GONE, MORE, OVER, Dose, Episode, Lab, Level, Rule, Verdict, Words
 from monitor.units import MILLION, millionths, rounded_text
-from monitor.wording import aged, amount_text, cutoff_text, dated, each_once, unit_text
+from monitor.wording import aged, amount_text, cutoff_text, each_once
 
 WARNING, CRITICAL = 1, 2
-REDUCE, STOP = "cidofovir-reduce-dose", "cidofovir-stop"
-PROTEIN = "urine-protein"
-
-
-# Creatinine above baseline, protein --------------------------------------------------------------------------------
-
-
-class RiseData(RuleData):
-    """`rules.cidofovir-reduce-dose`."""
-
-    drug: DrugName
-    rise: Amount
-    creatinine_age: Span
-
-
-class StopData(RiseData):
-    """`rules.cidofovir-stop`."""
-
-    protein_from: Amount
-
-
-class Rise(msgspec.Struct, gc=False, frozen=True):
-    """The numbers of one of the two, ready to judge. `protein_from` belongs to the stop alone."""
-
-    code: str
-    data: RiseData
-    drug: int
-    creatinine: int
-    protein: int
-    rise: Amounts
-    age: Time
-    protein_from: Amounts | None
-
-
-def build_rise(code: str, data: RiseData, plan: Plan) -> list[Rule]:
-    """Reduce follows stop and yields to it."""
-    protein = plan.analytes[plan.analyte_index[PROTEIN]]
-    is_stop = isinstance(data, StopData)
-    k = Rise(
-        code,
-        data,
-        plan.drug_index[data.drug],
-        plan.creatinine,
-        protein.index,
-        plan.analytes[plan.creatinine].amounts(data.rise),
-        data.creatinine_age.value,
-        protein.amounts(data.protein_from) if isinstance(data, StopData) else None,
-    )
-    doses = plan.doses(data.drug)
-    return [
-        Rule(
-            code,
-            data.drug,
-            None,
-            ("", "critical") if is_stop else ("", "warning"),
-            judged=(doses, plan.creatinine, *((protein.index,) if is_stop else ())),
-            needs=((doses,),),
-            judge=partial(judge_stop if is_stop else judge_reduce, k),
-            say=partial(say_rise, k),
-            references=data.references,
-            quiet=(TRANSPLANT, DIALYSIS, *(plan.doses(plan.drugs[drug].name) for drug in plan.inheriting)),
-            follows=() if is_stop else (STOP,),
-            rank=0 if is_stop else 1,
-        )
-    ]
-
-
-def latest_creatinine(p: Patient, t: Time, age: Time) -> Lab | None:
-    """The latest creatinine of at most that age."""
-    series = p.series[p.plan.creatinine]
-    i = series.last(t) if series is not None else -1
-    return series.x[i] if series is not None and i >= 0 and t - series.t[i] <= age else None
-
-
-def _risen(k: Rise, p: Patient, at: AtDose, t: Time) -> tuple[int | None, Lab | None, Baseline | None]:
-    """Twice the rise above the baseline on creatinine's scale, at least so for `>x`, at most for `<x`; None where it
-    cannot be known.
-    """
-    lab = latest_creatinine(p, t, k.age)
-    baseline = course_baseline(p, k.drug, at.state.start, t)
-    if baseline is None:
-        p.note("no baseline creatinine", t)
-        return None, lab, None
-    return (2 * lab.canon - baseline.twice if lab is not None else None), lab, baseline
-
-
-def judge_reduce(k: Rise, p: Patient, t: Time, level: Level) -> Verdict:
-    """Raised and ended by the latest creatinine; yields to the stop."""
-    at = last_dose(p, k.drug, t)
-    if at is None:
-        return OVER, NEVER
-    level = carried(at, level)
-    stop = p.latest_episode(STOP, t)
-    if stop is not None and (stop.end is None or stop.end > t):
-        return YIELDED, NEVER
-    risen, lab, _ = _risen(k, p, at, t)
-    if risen is None or lab is None:
-        return (level, at.over) if level > 0 else (GONE, NEVER)
-    limit = 2 * k.rise[lab.unit]
-    if _is_number(lab) and risen >= limit:
-        return 1, at.over
-    # A creatinine above some value that is no rise tells nothing, and one below a value that is more than one.
-    ended = lab.mark == EQUAL or (not _is_number(lab) and risen <= limit)
-    return (GONE, NEVER) if ended or level <= 0 else (level, at.over)
-
-
-def judge_stop(k: Rise, p: Patient, t: Time, level: Level) -> Verdict:
-    """Raised by creatinine or protein; ended with the course alone."""
-    at = last_dose(p, k.drug, t)
-    if at is None:
-        return OVER, NEVER
-    level = carried(at, level)
-    if level > 0:
-        return level, at.over
-    risen, lab, _ = _risen(k, p, at, t)
-    if risen is not None and lab is not None and _is_number(lab) and risen >= 2 * k.rise[lab.unit]:
-        return 1, at.over
-    return (1, at.over) if _new_protein(k, p, at, t) else (GONE, NEVER)
-
-
-def _new_protein(k: Rise, p: Patient, at: AtDose, t: Time) -> Lab | None:
-    """A urine protein of 3+ or more where the latest before the first dose was not or is absent."""
-    series = p.series[k.protein]
-    i = series.last(t) if series is not None else -1
-    if series is None or i < 0 or k.protein_from is None or not _reaches(series.x[i], k.protein_from):
-        return None
-    before = series.last(at.state.start)
-    if i == before or (before >= 0 and _reaches(series.x[before], k.protein_from)):
-        return None
-    return series.x[i]
-
-
-def _is_number(lab: Lab) -> bool:
-    """Whether a result is at least its value: `>x` counts as x."""
-    return lab.mark in (EQUAL, MORE, AT_LEAST)
-
-
-def _reaches(lab: Lab, cutoffs: Amounts) -> bool:
-    return _is_number(lab) and lab.canon >= cutoffs[lab.unit]
-
-
-def say_rise(k: Rise, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
-    """The rise and its thresholds, or the protein."""
-    at = last_dose(p, k.drug, t)
-    assert at is not None
-    risen, lab, baseline = _risen(k, p, at, t)
-    analyte = p.plan.analytes[k.creatinine]
-    parts: list[str] = []
-    facts: list[Lab] = []
-    title = ""
-    if risen is not None and lab is not None and baseline is not None and _is_number(lab):
-        unit = unit_text(analyte.unit_names[lab.unit])
-        up = rounded_text(risen / 2 / analyte.scale[lab.unit] / MILLION, 2)
-        base = rounded_text(baseline.twice / 2 / analyte.scale[baseline.unit] / MILLION, 2)
-        parts.append(
-            f"{dated(p, lab)}: {up} {unit} above the baseline {base} {unit_text(analyte.unit_names[baseline.unit])}"
-            f" ({baseline.how}); threshold {cutoff_text(analyte, k.rise, lab)}"
-        )
-        title = f"creatinine {up} {unit} above baseline"
-        facts += [lab, *baseline.labs]
-    protein = _new_protein(k, p, at, t)
-    if protein is not None and k.protein_from is not None:
-        limit = cutoff_text(p.plan.analytes[k.protein], k.protein_from, protein)
-        parts.append(f"{dated(p, protein)}; threshold {limit}, and not so before the first dose")
-        if not title or risen is None or lab is None or risen < 2 * k.rise[lab.unit]:
-            title = f"urine protein {amount_text(p, protein)}"
-        facts.append(protein)
-    parts.append(_last_dose_text(p, at))
-    what = "stop" if k.protein_from is not None else "reduce the dose"
-    advice = k.data.advice.get("critical" if k.protein_from is not None else "warning", "")
-    name = p.plan.drugs[k.drug].name.capitalize()
-    return Words(f"{name}: {what}, {title}", ". ".join(parts) + ".", advice, each_once(facts))
-
-
-def _last_dose_text(p: Patient, at: AtDose) -> str:
-    return f"Dose {at.state.count} of the course on {clock_text(at.given.t[at.i])}: {size_text(p, at.given, at.i)}"
 
 
 # Contraindicated ---------------------------------------------------------------------------------------------------
@@ -314,7 +139,7 @@ def say_contraindicated(k: Contraindicated, p: Patient, t: Time, level: Level, e
     parts = [text[0].upper() + text[1:] for text, _ in reasons]
     if unknown:
         parts.append(f"Not judged: {unknown}")
-    parts.append(_last_dose_text(p, at))
+    parts.append(last_dose_text(p, at))
     name = p.plan.drugs[k.drug].name.capitalize()
     facts: tuple[Lab | Dose, ...] = (*each_once(lab for _, lab in reasons), at.dose)
     return Words(
@@ -403,7 +228,7 @@ def say_predose(k: Predose, p: Patient, t: Time, level: Level, episode: Episode)
         for name, lab in missing
     )
     within = duration_text(k.within)
-    detail = f"{_last_dose_text(p, at)}. Not collected in the {within} before: {lasts}."
+    detail = f"{last_dose_text(p, at)}. Not collected in the {within} before: {lasts}."
     title = f"{p.plan.drugs[k.drug].name.capitalize()} given without {names} of the {within} before"
     return Words(title, detail, k.data.advice.get("warning", ""), (at.dose,))
 
@@ -529,15 +354,13 @@ def say_dose(k: DoseNumbers, p: Patient, t: Time, level: Level, episode: Episode
     name = p.plan.drugs[k.drug].name.capitalize()
     wrong = "; ".join(text for _, text in faults)
     title = f"{name} {size_text(p, at.given, at.i, weighed=False)}: {wrong}"
-    detail = f"{_last_dose_text(p, at)}: {wrong}."
+    detail = f"{last_dose_text(p, at)}: {wrong}."
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
     before = (at.given.x[at.i - 1],) if at.i else ()
     return Words(title, detail, advice, (at.dose, *before))
 
 
 KINDS = {
-    "cidofovir-stop": Kind(StopData, build_rise),
-    "cidofovir-reduce-dose": Kind(RiseData, build_rise),
     "cidofovir-contraindicated": Kind(ContraindicatedData, build_contraindicated),
     "cidofovir-predose-labs-missing": Kind(PredoseData, build_predose),
     "cidofovir-dose": Kind(DoseData, build_dose),
