@@ -11,6 +11,7 @@ said before is held against them; the difference is an *Alert* record going out.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
@@ -128,13 +129,29 @@ Verdict = tuple[Level, Time]
 """The level from this moment on, and the next moment at which time alone may change it (NEVER: none)."""
 
 
+class Figure(NamedTuple):
+    """A figure that a verdict compares with a threshold, both exact and in one unit, as `explain` shows them.
+
+    `what`: the figure ("creatinine over the course's baseline"); `meaning`: what the threshold does ("stage 2 from",
+    "critical below", "ends from"); `number`: the threshold's path in the rule's table, for its source and tag.
+    """
+
+    what: str
+    value: Fraction | int
+    limit: Fraction | int
+    unit: str
+    meaning: str
+    number: str
+
+
 class Words(NamedTuple):
-    """What an alert tells a pharmacist, and the facts that it rests on."""
+    """What an alert tells a pharmacist, the facts that it rests on, and its figures beside each threshold."""
 
     title: str
     detail: str
     recommendation: str
     facts: tuple[Lab | Dose | Person, ...]
+    figures: tuple[Figure, ...] = ()
 
 
 class Rule(msgspec.Struct, gc=False, eq=False):
