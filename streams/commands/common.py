@@ -47,10 +47,10 @@ def open_rejects(path: Path | None) -> Rejects:
 
 
 def refuse(error: Exception) -> int:
-    """Says on standard error why a command cannot run, and gives its exit status."""
+    """Says on standard error why a command cannot run, and gives its exit status: the error's own, else 2."""
     for line in str(error).splitlines():
         print(f"cmvigil: {line}", file=sys.stderr)
-    return UNUSABLE
+    return int(getattr(error, "status", UNUSABLE))
 
 
 def reader_left() -> None:

@@ -12,9 +12,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from monitor.actions import acts_on, known_at
 from monitor.advance import advance, next_due, receive
 from monitor.events import AdministrationEvent, Event, Gate, Rejected, is_utf8
 from monitor.forgetting import alerts_of, forget
+from monitor.identity import alert_id
 from monitor.patient import Patient
 from monitor.plan import Plan
 from monitor.reconciliation import Change
@@ -62,8 +64,6 @@ class _Live(msgspec.Struct, gc=False, eq=False):
     announced: int
     tombstones: dict[str, Time]
     canary: bool
-    unjudged: set[tuple[str, str]] = set()
-    """What was counted as unjudged since it woke."""
 
 
 class _Part(msgspec.Struct):
@@ -117,6 +117,8 @@ class Engine:
         self._open_of: dict[bytes, Counter[tuple[str, str]]] = {}
         self._canaries: set[bytes] = set()
         self._day_of: dict[bytes, int] = {}
+        self._unjudged_of: dict[bytes, set[tuple[str, str]]] = {}
+        """What was counted as unjudged of each patient, whether awake or asleep."""
         meters.expect_codes((rule.code, severity) for rule in plan.rules for severity in rule.severities if severity)
 
     # Partitions --------------------------------------------------------------------------------------------------
@@ -154,6 +156,7 @@ class Engine:
         self._open_of.clear()
         self._canaries.clear()
         self._day_of.clear()
+        self._unjudged_of.clear()
         self._meters.open_alerts(Counter())
 
     def caught_up(self, partition: int, topic: str) -> None:
@@ -174,7 +177,7 @@ class Engine:
     def take(self, partition: int, topic: str, key: bytes | None, value: bytes | None) -> Step:
         """Takes in one message. Raises StateError where the patient's state cannot be read."""
         if value is None:
-            return Step([], [Refused("value: missing", b"")])
+            return self._reject("value: missing", b"")
         if b'"clock"' in value and len(value) < 256:
             marker = marker_of(value)
             if marker is not None:
@@ -230,11 +233,11 @@ class Engine:
         try:
             until = parse_time(asked.recorded_at)
         except TimeError as error:
-            return Step([], [Refused(f"recorded_at: {error}", value)])
+            return self._reject(f"recorded_at: {error}", value)
         if key is None or asked.patient_id.encode() != key:
-            return Step([], [Refused("key: is not the patient_id", value)])
+            return self._reject("key: is not the patient_id", value)
         if self._mode == "wall" and until > self._wall() + AHEAD:
-            return Step([], [Refused("recorded_at: more than 24 h ahead of the clock", value)])
+            return self._reject("recorded_at: more than 24 h ahead of the clock", value)
         told = None if is_canary(key) else _encode(asked)
         if key not in self._lives and key not in self._states:
             return Step([], [], told=told)
@@ -251,6 +254,7 @@ class Engine:
         self._states.pop(key, None)
         self._canaries.discard(key)
         self._day_of.pop(key, None)
+        self._unjudged_of.pop(key, None)
         del self._lives[key]
         self._count_open({}, key)
         if left is not None:
@@ -263,6 +267,10 @@ class Engine:
         live = self._lives.get(key)
         if live is not None:
             self._run(live, key, self.clock(partition))
+
+    def _reject(self, reason: str, data: bytes) -> Step:
+        self._meters.rejected(None, reason)
+        return Step([], [Refused(reason, data)])
 
     def _events(self, value: bytes, refused: list[Refused]) -> Iterable[tuple[Event, bytes]]:
         try:
@@ -277,8 +285,8 @@ class Engine:
             refused.append(Refused(reason, bytes(data)))
             self._meters.rejected(None, reason)
 
-        def passed(_what: str) -> None:
-            self._meters.unwatched(None)
+        def passed(what: str) -> None:
+            self._meters.unwatched(None, what)
 
         found = decode_document(value, 1, self.plan, reject, passed, self._codes)
         return [(one.event, bytes(one.data)) for one in found]
@@ -346,7 +354,7 @@ class Engine:
             if not live.canary:
                 self._meters.changes.labels(alert.code, alert.status, alert.severity).inc()
             if alert.status in _ACTED and not live.canary:
-                self._meters.acted.labels(alert.severity).observe(max(0, change.emitted - change.onset) / 1e6)
+                self._count_action(live.patient, change)
             if alert.state in _CLOSED:
                 at = live.tombstones[alert.alert_id] = change.emitted + TOMBSTONE_AFTER
                 heappush(part.tombstones, (at, key, alert.alert_id))
@@ -412,7 +420,7 @@ class Engine:
             self._canaries.add(key)
         self._meters.state_bytes.observe(len(state))
         self._count_open(live.patient.folds, key)
-        self._count_unjudged(live)
+        self._count_unjudged(live, key)
         sends = live.sends[live.announced :]
         live.announced = len(live.sends)
         return Packed(state, sends)
@@ -452,11 +460,25 @@ class Engine:
     def __len__(self) -> int:
         return len(self._states) - len(self._canaries)
 
-    def _count_unjudged(self, live: _Live) -> None:
-        for one in live.patient.unjudged():
-            if one not in live.unjudged and not live.canary:
-                live.unjudged.add(one)
-                self._meters.unjudged.labels(*one).inc()
+    def _count_action(self, p: Patient, change: Change) -> None:
+        alert = change.alert
+        for fold in p.folds.values():
+            for episode in fold.episodes if fold.rule.code == alert.code else ():
+                if alert_id(p.id, fold.rule, episode) != alert.alert_id:
+                    continue
+                raised = known_at(p, fold, episode.onset)
+                self._meters.acted.labels(alert.severity, alert.status).observe(max(0, change.emitted - raised) / 1e6)
+                if alert.status == "overridden":
+                    self._meters.overridden(alert.code, acts_on(p, fold, episode)[-1].reason)
+
+    def _count_unjudged(self, live: _Live, key: bytes) -> None:
+        found = () if live.canary else live.patient.unjudged()
+        if found:
+            counted = self._unjudged_of.setdefault(key, set())
+            for one in found:
+                if one not in counted:
+                    counted.add(one)
+                    self._meters.unjudged.labels(*one).inc()
 
     def _count_open(self, folds: Mapping[int, Fold], key: bytes) -> None:
         now: Counter[tuple[str, str]] = Counter()

@@ -1,5 +1,7 @@
 """What operators see of a worker: Prometheus metrics, with bounded labels and no patient in any of them."""
 
+import re
+import time
 from collections import Counter as Counts
 from collections.abc import Iterable
 from typing import Final, get_args
@@ -18,14 +20,20 @@ UNMAPPED: Final = 200
 """Distinct unmapped codes that are counted by name, and as many units of codes; all others together."""
 _TYPES: Final = ("lab", "administration", "patient", "action", "none")
 """`none` is an input that is no event, or a FHIR resource of a type that is not watched."""
+OTHER: Final = "other"
+_CODE: Final = re.compile(r"[0-9]{1,7}(-[0-9])?|[a-z]+(-[a-z]+)*|[A-Z][A-Za-z]+")
+_UNIT: Final = re.compile(r"[^\s\d]\S{0,15}|10[*^][0-9]{1,2}(/\S{1,8})?")
+"""What a LOINC or RxNorm code, a drug's name or a FHIR type looks like, and a unit. Anything else in their place is not
+named: it may be anything, a patient's name too.
+"""
 _OUTCOMES: Final = ("taken", "unwatched", "rejected")
 
 
 class Meters:
     """Every metric of one worker, in a registry of its own."""
 
-    def __init__(self) -> None:
-        """Starts at zero."""
+    def __init__(self, override_reasons: Iterable[str] = ()) -> None:
+        """Starts at zero. Overrides are told apart by what their reason begins with, of `override_reasons`."""
         r = self.registry = CollectorRegistry()
         events = Counter("cmvigil_events", "Events by type and outcome.", ["type", "outcome"], registry=r)
         self._events = {(kind, outcome): events.labels(kind, outcome) for kind in _TYPES for outcome in _OUTCOMES}
@@ -74,12 +82,19 @@ class Meters:
             registry=r,
         )
         self.acted = Histogram(
-            "cmvigil_onset_to_action_seconds",
-            "From an alert's onset to what a pharmacist did about it.",
-            ["severity"],
+            "cmvigil_raised_to_action_seconds",
+            "From an alert's raising to what a pharmacist did about it.",
+            ["severity", "action"],
             buckets=_LAG,
             registry=r,
         )
+        self._overrides = Counter(
+            "cmvigil_overrides",
+            "Overridden alerts by the beginning of the reason that was given.",
+            ["code", "reason"],
+            registry=r,
+        )
+        self._reasons = tuple(override_reasons)
         self.unjudged = Counter(
             "cmvigil_unjudged", "Verdicts that could not be given for want of data.", ["code", "reason"], registry=r
         )
@@ -97,35 +112,62 @@ class Meters:
         self.unacknowledged_age = Gauge(
             "cmvigil_unacknowledged_age_seconds", "Age of the oldest message taken and not durable.", registry=r
         )
-        self.recovering = Gauge("cmvigil_recovering", "1 while state is being recovered.", registry=r)
+        self.recovering = Gauge("cmvigil_recovering", "1 until the state has been recovered.", registry=r)
+        self.recovering.set(1)
         self.ready = Gauge("cmvigil_ready", "1 while /readyz says ready.", registry=r)
+        self.started = Gauge(
+            "cmvigil_start_time_seconds", "When the process started, in seconds since 1970.", registry=r
+        )
+        self.started.set(time.time())
+        self.skipped = Counter(
+            "cmvigil_skipped_messages",
+            "Messages that the broker had deleted before they were read.",
+            ["topic"],
+            registry=r,
+        )
         self.rebalances = Counter("cmvigil_rebalances", "Assignments of partitions.", registry=r)
         self.forgotten = Counter("cmvigil_forgotten_patients", "Patients forgotten because it was asked.", registry=r)
         self.build = Info("cmvigil_build", "Version and ruleset.", registry=r)
         self._named: dict[Counter, set[tuple[str, ...]]] = {self._unmapped: set(), self._unmapped_units: set()}
+        for kind in ("lab", "administration"):
+            self._unmapped.labels(kind, "other")
+            self._unmapped_units.labels(kind, "other", "other")
+        self._unmapped.labels("fhir", "other")
 
     def count(self, event: Event | None, outcome: str) -> None:
         """Counts an event, or what is none, as `taken`, `unwatched` or `rejected`."""
         self._events[_kind(event), outcome].inc()
 
-    def unwatched(self, event: Event | None) -> None:
-        """Counts an event that no rule watches, by its code too; None is a FHIR resource of an unwatched type."""
+    def unwatched(self, event: Event | None, what: str = "") -> None:
+        """Counts an event that no rule watches, by its code too; or `what` a FHIR resource is that is none."""
         self.count(event, "unwatched")
-        if event is not None:
-            self._by_name(self._unmapped, _kind(event), _code(event))
+        kind = "fhir" if event is None else _kind(event)
+        self._by_name(self._unmapped, kind, _named_code(what if event is None else _code(event)))
 
     def rejected(self, event: Event | None, reason: str) -> None:
         """Counts what was refused; where it is for its unit, by code and unit too."""
         self.count(event, "rejected")
         if isinstance(event, LabEvent | AdministrationEvent) and reason.startswith("unit: not known"):
-            self._by_name(self._unmapped_units, _kind(event), _code(event), event.unit or "")
+            unit = event.unit or ""
+            self._by_name(
+                self._unmapped_units,
+                _kind(event),
+                _named_code(_code(event)),
+                unit if _UNIT.fullmatch(unit) else OTHER,
+            )
+
+    def overridden(self, code: str, reason: str | None) -> None:
+        """Counts an override by what its reason begins with, of those that are set; `other`, or `none`."""
+        given = (reason or "").strip().lower()
+        known = next((one for one in self._reasons if given.startswith(one.lower())), OTHER)
+        self._overrides.labels(code, known if given else "none").inc()
 
     def _by_name(self, counter: Counter, kind: str, *names: str) -> None:
         """Counts by name while there are few names: they come from outside."""
-        labels, known = (kind, *(name[:64] for name in names)), self._named[counter]
+        labels, known = (kind, *names), self._named[counter]
         if labels not in known:
             if len(known) >= UNMAPPED:
-                labels = (kind, *("other" for _ in names))
+                labels = (kind, *(OTHER for _ in names))
             else:
                 known.add(labels)
         counter.labels(*labels).inc()
@@ -164,3 +206,7 @@ def _code(event: Event) -> str:
     if isinstance(event, LabEvent):
         return event.code or ""
     return event.drug or "" if isinstance(event, AdministrationEvent) else ""
+
+
+def _named_code(code: str) -> str:
+    return code if len(code) <= 40 and _CODE.fullmatch(code) else OTHER

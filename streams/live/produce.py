@@ -23,7 +23,7 @@ from streams.codes import Codes
 from streams.documents import split_documents
 from streams.live.engine import UNCHARTED
 from streams.live.settings import Settings, SettingsError, kafka_options
-from streams.live.topics import INPUTS, LARGEST_REQUEST, TopicsError
+from streams.live.topics import INPUTS, LARGEST_REQUEST, BrokerError, TopicsError
 from streams.logs import Block, LongLine, read_pieces
 from streams.meds import is_meds, read_meds
 from streams.rejects import Rejects
@@ -234,7 +234,7 @@ def produce(
             markers += mark(last if until is None else max(last, until))
         producer.flush()
     except KafkaError as error:
-        raise TopicsError(f"broker: {type(error).__name__}") from None
+        raise BrokerError(f"broker: {type(error).__name__}") from None
     finally:
         # Whatever keeps it from closing was said by `flush`, or kept that from being reached.
         with suppress(KafkaError):
@@ -265,4 +265,4 @@ def _producer(settings: Settings, limits: Mapping[str, int]) -> Any:
     except SettingsError as error:
         raise TopicsError(str(error)) from None
     except (KafkaError, OSError, ValueError) as error:
-        raise TopicsError(f"broker: {type(error).__name__}") from None
+        raise BrokerError(f"broker: {type(error).__name__}") from None

@@ -53,8 +53,9 @@ async def _run(settings: Settings, plan: Plan, codes: Codes, hook: Hook) -> int:
     gc.set_threshold(50_000, 20, 20)
     logger.info("worker starts", extra={"port": settings.http_port, "ruleset": plan.ruleset})
     starting = asyncio.ensure_future(monitor.app.start())
-    watching = asyncio.ensure_future(_watch(monitor))
-    await asyncio.wait((asyncio.ensure_future(stopping.wait()), watching), return_when=asyncio.FIRST_COMPLETED)
+    watching = asyncio.ensure_future(_watch(monitor, starting))
+    await stopping.wait()
+    watching.cancel()
     logger.info("worker stops")
     await _stop(monitor, starting)
     await runner.cleanup()
@@ -62,12 +63,16 @@ async def _run(settings: Settings, plan: Plan, codes: Codes, hook: Hook) -> int:
     return 0
 
 
-async def _watch(monitor: Monitor) -> None:
-    """Ends the process where Faust has crashed or lost its connection for good."""
+async def _watch(monitor: Monitor, starting: "asyncio.Future[None]") -> None:
+    """Ends the process where Faust could not start, has crashed or has stopped by itself."""
     app = monitor.app
-    while not app.should_stop or app.crashed:
+    while True:
+        if starting.done() and (error := starting.exception()) is not None:
+            die("start", error)
         if app.crashed:
             die(f"faust: {type(app._crash_reason).__name__}")  # noqa: SLF001 - Faust says it nowhere else
+        if app.should_stop:
+            die("faust: stopped by itself")
         await asyncio.sleep(0.2)
 
 
@@ -80,7 +85,6 @@ async def _stop(monitor: Monitor, starting: "asyncio.Future[None]") -> None:
                 await asyncio.sleep(0.05)
             await monitor.app.consumer.commit()
             await monitor.app.stop()
-    if not starting.done():
-        starting.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await starting
+    starting.cancel()
+    with suppress(asyncio.CancelledError, Exception):
+        await starting

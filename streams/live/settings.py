@@ -81,15 +81,30 @@ class Settings(BaseModel):
     canary_port: Annotated[int, Field(ge=0, le=65535)] = 8003
     canary_seconds: Annotated[float, Field(ge=1)] = 3600.0
     """From one round of the canary to the next."""
+    override_reasons: tuple[str, ...] = (
+        "will monitor",
+        "benefit outweighs risk",
+        "already treated",
+        "not relevant",
+        "wrong data",
+    )
+    """What reasons of overrides begin with that `cmvigil_overrides_total` tells apart."""
     canary_wait_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How long a canary's alerts may take, above which the round has failed."""
 
-    @field_validator("alert_log_retention_hours", "audit_log_retention_hours", "dead_letters_retention_hours")
+    @field_validator(
+        "retention_hours", "alert_log_retention_hours", "audit_log_retention_hours", "dead_letters_retention_hours"
+    )
     @classmethod
     def _long_enough(cls, hours: int) -> int:
         if 0 <= hours < SHORTEST_RETENTION_HOURS:
             raise ValueError(f"less than {SHORTEST_RETENTION_HOURS}: nobody may have read it by then; -1 is forever")
         return hours
+
+    @field_validator("override_reasons", mode="before")
+    @classmethod
+    def _beginnings(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator("knowledge", mode="before")
     @classmethod

@@ -27,7 +27,13 @@ KEPT_FOREVER: Final = _FOREVER | _BY_ARRIVAL
 
 
 class TopicsError(Exception):
-    """The broker cannot be reached, or will not do what is asked."""
+    """The topics are not there or not as they should be, or the broker will not do what is asked."""
+
+
+class BrokerError(TopicsError):
+    """The broker cannot be reached, or fails: to be tried again, unlike what is set wrongly."""
+
+    status = 1
 
 
 class TopicLayout(NamedTuple):
@@ -183,11 +189,13 @@ def open_admin(settings: Settings, patience: float = PATIENCE_SECONDS) -> Iterat
         )
     except SettingsError as error:
         raise TopicsError(str(error)) from None
-    except (KafkaError, OSError, ValueError) as error:
+    except ValueError as error:
         raise TopicsError(f"broker: {type(error).__name__}") from None
+    except (KafkaError, OSError) as error:
+        raise BrokerError(f"broker: {type(error).__name__}") from None
     try:
         yield admin
     except KafkaError as error:
-        raise TopicsError(f"broker: {type(error).__name__}") from None
+        raise BrokerError(f"broker: {type(error).__name__}") from None
     finally:
         admin.close()

@@ -16,7 +16,7 @@ import msgspec
 from faust.types import TP
 
 from monitor.plan import Plan
-from monitor.times import Time, parse_time
+from monitor.times import ALWAYS, Time, parse_time
 from streams.codes import Codes
 from streams.live.acks import Acks
 from streams.live.app import App, Unmeasured
@@ -79,7 +79,7 @@ class Monitor:
     def __init__(self, app: faust.App, settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) -> None:
         self.app = app
         self.settings = settings
-        self.meters = Meters()
+        self.meters = Meters(settings.override_reasons)
         self.hook = hook
         self.table = StateTable(
             app, name=TABLE, key_type=bytes, value_type=bytes, partitions=settings.partitions, recovery_buffer_size=1000
@@ -131,9 +131,10 @@ class Monitor:
                 del self.table.data.data[key]
                 self.table.partition_of.pop(key, None)
         for tp in tps:
-            start = committed.get(tp)
-            start = (first.get(tp) or 0) if start is None or start < 0 else start
-            self._seen[tp] = start
+            start, begin = committed.get(tp), first.get(tp) or 0
+            if start is not None and 0 <= start < begin:
+                self._skipped(tp, begin - start)
+            self._seen[tp] = begin if start is None else max(start, begin)
             self._ends[tp] = ends.get(tp) or 0
         for number in sorted(partitions):
             behind = [tp.topic for tp in tps if tp.partition == number and self._seen[tp] < self._ends[tp]]
@@ -150,6 +151,14 @@ class Monitor:
         self.hook("assigned")
         self._wake.set()
         logger.info("partitions assigned", extra={"partitions": len(partitions), "states": len(self.table.data)})
+
+    def _skipped(self, tp: TP, count: int) -> None:
+        """Says aloud what nobody can mend here: the broker has deleted messages that were never taken."""
+        self.meters.skipped.labels(self.inputs.get(tp.topic, tp.topic)).inc(count)
+        logger.error(
+            "messages deleted before they were read",
+            extra={"topic": tp.topic, "partition": tp.partition, "messages": count},
+        )
 
     async def revoked(self) -> None:
         """Called when a rebalance begins, before any other worker takes over: nothing of ours may arrive after that."""
@@ -170,6 +179,9 @@ class Monitor:
         self._unsent.clear()
         self._seen.clear()
         self._ends.clear()
+        # Of what is another's now nothing may go on standing here.
+        self.meters.lag.clear()
+        self.meters.watermark_age.clear()
         # The agent may be waiting for room that nothing else would make.
         self._room.set()
 
@@ -411,7 +423,9 @@ class Monitor:
         meters.unacknowledged_age.set(self.acks.oldest())
         meters.recovering.set(0 if self.assigned else 1)
         for number in self.engine.partitions:
-            meters.watermark_age.labels(number).set(max(0.0, (now - self.engine.clock(number)) / 1e6))
+            clock = self.engine.clock(number)
+            if clock > ALWAYS:
+                meters.watermark_age.labels(number).set(max(0.0, (now - clock) / 1e6))
         for tp, seen in self._seen.items():
             meters.lag.labels(self.inputs.get(tp.topic, tp.topic), tp.partition).set(max(0, self._end(tp) - seen))
 

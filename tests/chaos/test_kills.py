@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from monitor.times import iso
 from tests.live.driver import (
     SAMPLE,
     Worker,
@@ -17,6 +18,9 @@ from tests.live.driver import (
     send,
     settings_for,
     simulated,
+    taken,
+    until,
+    watched,
     workers,
 )
 
@@ -83,6 +87,7 @@ def test_killed_at_named_and_random_instants(broker, prefix, tmp_path, capsys):
         found = assert_equal(settings, wanted, running=running)
     assert kills >= 20
     assert records(settings, "dead-letters") == []
+    assert taken(settings) == watched(settings, log)
     with capsys.disabled():
         print(
             f"\nkills {kills}, events {events}, repeats absorbed {found.records - found.changes},"
@@ -103,3 +108,21 @@ def test_killed_while_others_take_over(broker, prefix, tmp_path):
         assert outcome(settings, replayed(SAMPLE)).two_contents == found.two_contents == 0
         for one in running:
             one.kill()
+
+
+def test_killed_by_the_walls_clock(broker, prefix, tmp_path):
+    settings = settings_for(broker, prefix, clock="wall")
+    wanted = replayed(SAMPLE, until=iso(time.time_ns() // 1000))
+    send(settings, SAMPLE, folder=tmp_path)
+    for instant in ("changelog-acknowledged:20", "tick:9", "before-alert:5", "recovering:2", "assigned:1", "tick:30"):
+        assert Worker(settings, tmp_path, kill=instant).process.wait(60) == -9, instant
+    chance = random.Random(3)
+    with workers(settings, tmp_path, 2) as running:
+        for _ in range(2):
+            time.sleep(2 + 4 * chance.random())
+            running.pop(0).kill()
+            running.append(Worker(settings, tmp_path))
+        until(lambda: outcome(settings, wanted).states_differ == [], 120)
+        found = outcome(settings, wanted)
+    assert found.two_contents == 0
+    assert records(settings, "dead-letters") == []

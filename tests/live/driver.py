@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from contextlib import contextmanager
 from itertools import chain, groupby
 from pathlib import Path
@@ -17,6 +18,8 @@ from typing import NamedTuple
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
+from monitor.events import Gate, decoder
+from monitor.state import load
 from streams.codes import read_codes
 from streams.knowledge_files import read_plan
 from streams.live.produce import produce, read_messages
@@ -186,6 +189,29 @@ def simulated(path, patients, days):
     command = [CMVIGIL, "simulate", "--patients", str(patients), "--days", str(days), "--seed", "11"]
     path.write_bytes(subprocess.run(command, check=True, capture_output=True).stdout)
     return path
+
+
+def taken(settings):
+    """The events of each patient that the states hold, as a recovery would find them, by identity."""
+    last = {one.key: one.value for one in records(settings, "cmvigil-patient-state-changelog")}
+    plan, found = read_plan(list(settings.knowledge)), {}
+    for key, value in last.items():
+        if value is not None and not key.startswith(b"\x00"):
+            p = load(plan, key.decode(), value).patient
+            held = (*p.lab_facts, *p.dose_facts, *p.people, *p.acts, *(one.event_id for one in p.inbox))
+            found[key.decode()] = set(held)
+    return found
+
+
+def watched(settings, log):
+    """The events of each patient of a log that rules watch, by identity."""
+    plan = read_plan(list(settings.knowledge))
+    gate, found = Gate(plan), defaultdict(set)
+    for line in log.read_bytes().splitlines():
+        event = decoder.decode(line)
+        if gate.admit(event) is not None:
+            found[event.patient_id].add(event.event_id)
+    return found
 
 
 class Outcome(NamedTuple):

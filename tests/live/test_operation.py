@@ -15,7 +15,7 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from streams.live.produce import record_size
 from streams.live.settings import load_settings
 from streams.live.topics import check, layout, retention
-from tests.live.broker import Kafka, NoBroker, without
+from tests.live.broker import Kafka, NoBroker, free_port, without
 from tests.live.driver import (
     ROOT,
     SAMPLE,
@@ -143,11 +143,21 @@ def test_a_file_for_tls_that_is_missing_is_said_by_its_name():
         assert (answer.returncode, answer.stderr) == (2, "cmvigil: ssl_cafile: cannot be read\n")
 
 
-def test_no_broker_is_said_at_once():
-    answer = cmvigil("topics", "--bootstrap", "127.0.0.1:1")
-    assert answer.returncode == 2
+@pytest.mark.parametrize("words", [["worker"], ["canary"]])
+def test_no_broker_is_a_failure_to_be_tried_again_and_no_wrong_setting(words):
+    answer = cmvigil(*words, "--bootstrap", "127.0.0.1:1")
+    # With 2 systemd would not start it anew (deploy/systemd).
+    assert answer.returncode == 1
     assert "broker" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_a_worker_whose_broker_is_gone_before_it_has_started_ends(tmp_path):
+    settings = load_settings(None, {}, bootstrap_servers=f"127.0.0.1:{free_port()}")
+    # It runs without a look at the topics first, as if the broker had gone just after it.
+    one = Worker(settings, tmp_path, kill="assigned:1")
+    assert one.process.wait(60) == 1
+    assert '"worker ends","why":"start: ' in one.said()
 
 
 def test_produce_sends_a_log_and_a_worker_says_what_a_replay_says(broker, prefix, tmp_path):

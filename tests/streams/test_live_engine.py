@@ -98,6 +98,18 @@ FOSCARNET = {
 }
 
 
+LAB = {
+    "type": "lab",
+    "event_id": "L1",
+    "patient_id": "p",
+    "code": "2160-0",
+    "value": 1.9,
+    "unit": "mg/dL",
+    "collected_at": "2026-03-04T06:00:00Z",
+    "recorded_at": "2026-03-04T07:10:00Z",
+}
+
+
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_lost_at_any_moment_it_ends_up_saying_what_a_replay_says(seed):
     chance = random.Random(seed)
@@ -376,21 +388,11 @@ def test_fhir_resources_say_live_what_a_replay_says_of_them(tmp_path):
 
 def test_events_are_counted_by_type_and_outcome_and_unknown_codes_and_units_by_name():
     world = World()
-    lab = {
-        "type": "lab",
-        "event_id": "L1",
-        "patient_id": "p",
-        "code": "2160-0",
-        "value": 1.9,
-        "unit": "mg/dL",
-        "collected_at": "2026-03-04T06:00:00Z",
-        "recorded_at": "2026-03-04T07:10:00Z",
-    }
     world.take(FOSCARNET)
-    world.take(lab)
-    world.take(lab | {"event_id": "L2", "unit": "furlong"})
-    world.take(lab | {"event_id": "L3", "code": "1-8"})
-    world.take(lab | {"event_id": "L4", "value": -1})
+    world.take(LAB)
+    world.take(LAB | {"event_id": "L2", "unit": "furlong"})
+    world.take(LAB | {"event_id": "L3", "code": "1-8"})
+    world.take(LAB | {"event_id": "L4", "value": -1})
     world.take(FOSCARNET | {"event_id": "A2", "unit": "stone"})
     world.engine.take(0, INPUTS[0], b"p", b"not JSON")
     counted = world.meters.registry.get_sample_value
@@ -415,9 +417,9 @@ def test_names_from_outside_are_counted_apart_only_while_there_are_few(monkeypat
     monkeypatch.setattr("streams.live.metrics.UNMAPPED", 3)
     world = World()
     for number in range(9):
-        world.take(FOSCARNET | {"event_id": f"A{number}", "unit": f"unit {number % 5}"})
+        world.take(FOSCARNET | {"event_id": f"A{number}", "unit": f"unit{number % 5}"})
     page = world.meters.page().decode()
-    assert page.count("\ncmvigil_unmapped_units_total{") == 4
+    assert page.count("\ncmvigil_unmapped_units_total{") == 5
     other = {"kind": "administration", "code": "other", "unit": "other"}
     assert world.meters.registry.get_sample_value("cmvigil_unmapped_units_total", other) == 3
 
@@ -432,3 +434,109 @@ def test_what_comes_before_the_kept_history_is_counted_as_rejected():
     assert [one.reason for one in world.take(late).refused] == ["too-late: before the history that is kept"]
     rejected = {"type": "administration", "outcome": "rejected"}
     assert world.meters.registry.get_sample_value("cmvigil_events_total", rejected) == 1
+
+
+def test_what_is_no_event_is_counted_as_rejected_too():
+    world = World()
+    world.engine.take(0, "patients", b"p", None)
+    world.engine.take(0, "patients", b"q", b'{"type":"forget","patient_id":"p","recorded_at":"2026-03-04T08:00:00Z"}')
+    rejected = {"type": "none", "outcome": "rejected"}
+    assert world.meters.registry.get_sample_value("cmvigil_events_total", rejected) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "unit", "named"),
+    [
+        ("2160-0", "furlong", ("2160-0", "furlong")),
+        ("2160-0", "10*9/L", ("2160-0", "10*9/L")),
+        ("2160-0", "mg/dL John Doe 1950-01-01", ("2160-0", "other")),
+        ("2160-0", "19500101", ("2160-0", "other")),
+    ],
+)
+def test_only_what_looks_like_a_unit_is_named(code, unit, named):
+    world = World()
+    world.take(LAB | {"code": code, "unit": unit})
+    labels = {"kind": "lab", "code": named[0], "unit": named[1]}
+    assert world.meters.registry.get_sample_value("cmvigil_unmapped_units_total", labels) == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "code"),
+    [
+        ({"code": "1-8"}, "lab", "1-8"),
+        ({"code": "MRN 12345"}, "lab", "other"),
+        ({"code": "12345678"}, "lab", "other"),
+        ({"code": "x" * 41}, "lab", "other"),
+        ({"drug": "paracetamol"}, "administration", "paracetamol"),
+        ({"drug": "Doe, John"}, "administration", "other"),
+    ],
+)
+def test_only_what_looks_like_a_code_is_named(event, kind, code):
+    world = World()
+    world.take((LAB if kind == "lab" else FOSCARNET) | event)
+    assert world.meters.registry.get_sample_value("cmvigil_unmapped_codes_total", {"kind": kind, "code": code}) == 1
+
+
+def test_fhir_resources_that_no_rule_watches_are_counted_by_their_code():
+    world = World()
+    glucose = {
+        "resourceType": "Observation",
+        "id": "1",
+        "status": "final",
+        "subject": {"reference": "Patient/p"},
+        "code": {"coding": [{"system": "http://loinc.org", "code": "2339-0"}]},
+        "effectiveDateTime": "2026-03-04T08:00:00Z",
+        "valueQuantity": {"value": 90, "unit": "mg/dL", "system": "http://unitsofmeasure.org", "code": "mg/dL"},
+    }
+    for resource in (glucose, {"resourceType": "Encounter", "id": "2"}):
+        world.engine.take(0, "lab-results", b"p", json.dumps(resource).encode())
+    counted = world.meters.registry.get_sample_value
+    for code in ("2339-0", "Encounter"):
+        assert counted("cmvigil_unmapped_codes_total", {"kind": "fhir", "code": code}) == 1
+    assert counted("cmvigil_events_total", {"type": "none", "outcome": "unwatched"}) == 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "counted"),
+    [("Will monitor potassium daily", "will monitor"), ("as discussed", "other"), (None, "none"), (" ", "none")],
+)
+def test_time_to_act_begins_when_an_alert_was_raised_and_overrides_are_told_apart(reason, counted):
+    world = World("wall", "2026-03-04T12:00:00Z")
+    world.meters = Meters(["will monitor"])
+    world.engine = Engine(PLAN, NO_CODES, {}, INPUTS, mode="wall", wall=lambda: world.now, meters=world.meters)
+    world.engine.assign(0, [], ())
+    world.take(FOSCARNET)
+    # Collected at 9:00, known from 12:00 on.
+    late = {"code": "2823-3", "value": 2.7, "unit": "mmol/L", "collected_at": "2026-03-04T09:00:00Z"}
+    world.take(LAB | late | {"recorded_at": "2026-03-04T12:00:00Z"})
+    world.flush()
+    alert = json.loads(next(one for one in world.said if b"hypokalemia" in one))
+    act = {"type": "action", "event_id": "X1", "patient_id": "p", "recorded_at": "2026-03-04T12:10:00Z"}
+    world.now = parse_time("2026-03-04T12:10:00Z")
+    world.take(act | {"alert_id": alert["alert_id"], "action": "override", "by": "pharmacist: J.", "reason": reason})
+    sample = world.meters.registry.get_sample_value
+    labels = {"severity": "warning", "action": "overridden"}
+    assert sample("cmvigil_raised_to_action_seconds_count", labels) == 1
+    assert sample("cmvigil_raised_to_action_seconds_sum", labels) == 600
+    assert sample("cmvigil_overrides_total", {"code": "hypokalemia", "reason": counted}) == 1
+
+
+def test_what_cannot_be_judged_is_counted_once_however_often_its_patient_sleeps():
+    world = World()
+    world.engine = Engine(
+        PLAN, NO_CODES, world.states, INPUTS, mode="event", wall=lambda: 0, meters=world.meters, cached=1
+    )
+    world.engine.assign(0, [], ())
+    for number in range(3):
+        # Without a weight and a birth date the dose cannot be judged.
+        world.take(FOSCARNET | {"event_id": f"A{number}"})
+        world.mark(f"2026-03-0{5 + number}T00:00:00Z")
+        world.flush()
+        world.engine.trim()
+        other = FOSCARNET | {"patient_id": "q", "event_id": f"B{number}"}
+        world.engine.take(0, INPUTS[1], b"q", json.dumps(other).encode())
+        world.flush()
+        world.engine.trim()
+    counted = [one for one in world.meters.unjudged.collect()[0].samples if one.name.endswith("_total")]
+    assert counted
+    assert {one.value for one in counted} == {2}

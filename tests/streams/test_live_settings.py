@@ -44,14 +44,21 @@ def test_what_is_mistyped_is_refused_by_its_name(tmp_path, text, said):
         load_settings(file, {})
 
 
-@pytest.mark.parametrize("name", ["alert_log", "audit_log", "dead_letters"])
-def test_what_people_read_is_kept_for_a_day_at_least_or_for_ever(name):
-    setting = f"{name}_retention_hours"
+@pytest.mark.parametrize("name", ["", "alert_log_", "audit_log_", "dead_letters_"])
+def test_what_is_to_be_read_is_kept_for_a_day_at_least_or_for_ever(name):
+    setting = f"{name}retention_hours"
     for given in ("-1", "24", "61320"):
         assert getattr(load_settings(None, {f"CMVIGIL_{setting.upper()}": given}), setting) == int(given)
     for given in ("-2", "0", "23"):
         with pytest.raises(SettingsError, match=setting):
             load_settings(None, {f"CMVIGIL_{setting.upper()}": given})
+
+
+def test_reasons_of_overrides_are_a_list_or_parted_by_commas(tmp_path):
+    assert load_settings(None, {"CMVIGIL_OVERRIDE_REASONS": "seen, no risk,"}).override_reasons == ("seen", "no risk")
+    file = tmp_path / "settings.toml"
+    file.write_text('override_reasons = ["seen"]')
+    assert load_settings(file, {}).override_reasons == ("seen",)
 
 
 def test_a_missing_file_and_a_mistyped_variable_are_refused(tmp_path):
