@@ -75,11 +75,12 @@ def test_a_secret_that_is_none_is_refused_and_not_shown(texts):
     ("status", "outcome"),
     [
         *[(status, "delivered") for status in (200, 201, 202, 204, 299)],
-        *[(status, "refused") for status in (400, 401, 403, 404, 409, 410, 413, 422, 499)],
-        *[(status, "later") for status in (408, 425, 429, 300, 301, 307, 500, 502, 503, 599)],
+        *[(status, "refused") for status in (400, 409, 412, 413, 414, 415, 422)],
+        *[(status, "later") for status in (401, 402, 403, 404, 405, 406, 407, 410, 411, 416, 421, 423, 426, 428, 451)],
+        *[(status, "later") for status in (408, 425, 429, 499, 300, 301, 307, 500, 502, 503, 599)],
     ],
 )
-def test_what_no_repetition_mends_is_refused_and_all_else_comes_later(status, outcome):
+def test_what_speaks_of_the_message_is_refused_and_all_else_comes_later(status, outcome):
     assert outcome_of(status) == outcome
 
 
