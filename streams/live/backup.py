@@ -1,7 +1,8 @@
 """The state of all patients as a file, and back: how far inputs were taken, every state, every alert and what was said.
 
 How far inputs were taken is read first, the states after it: so a state of the file holds at least all that counts as
-taken, and what it holds beyond that is absorbed when it comes again.
+taken, and what it holds beyond that is absorbed when it comes again. Of the states those go in that a recovery would
+take: a file has no epochs, by which what a former owner wrote late could be told later.
 """
 
 import gzip
@@ -15,6 +16,7 @@ from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from streams.live.clients import Record, open_consumer, patiently, read, write
+from streams.live.ownership import counting
 from streams.live.settings import Settings
 from streams.live.topics import INPUTS, STATE, TopicsError, open_admin
 
@@ -80,6 +82,8 @@ def backup(settings: Settings, path: Path) -> dict[str, int]:
         with open_consumer(settings) as consumer:
             for name in counts:
                 records = read(consumer, settings.topic(name))
+                if name == STATE:
+                    records = counting(records)
                 for row in _last(name, records) if name in COMPACTED else _all(name, records):
                     out.write(_encode(row) + b"\n")
                     counts[name] += 1
