@@ -17,7 +17,7 @@ class Kept(NamedTuple):
 
 
 class FakeConsumer:
-    """Gives the records of a topic a few at a time; `alive` says, before each poll, whether the broker still answers."""
+    """Gives the records of a topic a few at a time; `alive` says, before each poll, whether the broker answers."""
 
     def __init__(self, records, partitions=2, alive=lambda: True):
         self.records, self.partitions, self.alive = list(records), partitions, alive
