@@ -3,13 +3,14 @@
 import base64
 import gzip
 import json
+import time
 
 import pytest
 
-from streams.live import backup, forgetting
-from streams.live.clients import partition_of
+from streams.live import backup, clients, forgetting
+from streams.live.clients import partition_of, read
 from streams.live.settings import load_settings
-from streams.live.topics import STATE
+from streams.live.topics import STATE, TopicsError
 from tests.streams.fake_log import FakeAdmin, FakeConsumer, Kept, epoch, opening
 
 SETTINGS = load_settings(None, {}, partitions=2)
@@ -68,3 +69,53 @@ def test_an_epoch_of_another_partition_says_nothing(monkeypatch, tmp_path):
     there = Kept(STATE, 1 - OWN, 0, b"r", b"there", epoch(9))
     kept = saved(monkeypatch, tmp_path / "backup.gz", [there, *states((b"p", b"here", 1))])
     assert kept == {b"r": b"there", b"p": b"here"}
+
+
+class Vanishing:
+    """Whether a broker answers that is gone after some polls; who goes on asking for long would do so for ever."""
+
+    def __init__(self, polls):
+        self.polls, self.asked = polls, 0
+
+    def __call__(self):
+        self.asked += 1
+        assert self.asked < 500, "it would wait for ever"
+        time.sleep(0.01)
+        return self.asked <= self.polls
+
+
+def log(count):
+    return [Kept("alert-log", number % 2, number // 2, b"p", b"{}") for number in range(count)]
+
+
+@pytest.mark.parametrize("polls", [0, 1])
+def test_a_broker_that_vanishes_half_way_is_said_and_not_waited_for_without_end(polls):
+    consumer = FakeConsumer(log(10), alive=Vanishing(polls))
+    got = []
+    with pytest.raises(TopicsError, match="topic alert-log: the broker has sent nothing for 0 s"):
+        got.extend(read(consumer, "alert-log", patience=0.2))
+    assert len(got) == 4 * polls
+
+
+def test_a_broker_that_does_not_say_where_a_topic_begins_is_not_waited_for_either():
+    consumer = FakeConsumer(log(10), alive=Vanishing(0))
+    consumer.position = lambda tp, timeout_ms=None: None
+    with pytest.raises(TopicsError, match="sent nothing"):
+        list(read(consumer, "alert-log", patience=0.2))
+
+
+def test_a_reader_that_takes_its_time_is_no_broker_that_is_gone():
+    got = []
+    for one in read(FakeConsumer(log(10)), "alert-log", patience=0.05):
+        time.sleep(0.06)
+        got.append(one)
+    assert len(got) == 10
+
+
+def test_of_a_backup_that_fails_no_file_is_left(monkeypatch, tmp_path):
+    monkeypatch.setattr(backup, "read", lambda consumer, topic: clients.read(consumer, topic, patience=0.1))
+    monkeypatch.setattr(backup, "open_admin", opening(FakeAdmin()))
+    monkeypatch.setattr(backup, "open_consumer", opening(FakeConsumer(log(10), alive=Vanishing(1))))
+    with pytest.raises(TopicsError):
+        backup.backup(SETTINGS, tmp_path / "backup.gz")
+    assert not (tmp_path / "backup.gz").exists()
