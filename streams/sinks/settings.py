@@ -173,11 +173,8 @@ class DeliverySettings(Settings):
         if len(set(names)) != len(names):
             raise ValueError("sinks: two have one name")
         kept: dict[str, int] = {}
-        for one in self.sinks:
-            if (
-                isinstance(one, FhirTopicSink)
-                and kept.setdefault(one.topic, one.retention_hours) != one.retention_hours
-            ):
+        for one in (sink for sink in self.sinks if isinstance(sink, FhirTopicSink)):
+            if kept.setdefault(one.topic, one.retention_hours) != one.retention_hours:
                 raise ValueError(f"sinks: two give topic {one.topic} different retention_hours")
         unknown = [one.sink for one in self.escalation if one.sink not in names]
         if unknown:

@@ -26,14 +26,11 @@ TOO_LARGE: Final = 413
 def topic_layout(settings: Settings, sink: FhirTopicSink) -> TopicLayout:
     """What the topic of a sink is to be."""
     kept = {} if sink.retention_hours < 0 else {"retention.ms": str(sink.retention_hours * HOUR * 1000 // SECOND)}
-    configs = (
-        KEPT_FOREVER
-        | kept
-        | {
-            "min.insync.replicas": str(settings.min_insync_replicas),
-            "max.message.bytes": str(LARGEST_REQUEST),
-        }
-    )
+    limits = {
+        "min.insync.replicas": str(settings.min_insync_replicas),
+        "max.message.bytes": str(LARGEST_REQUEST),
+    }
+    configs = KEPT_FOREVER | kept | limits
     return TopicLayout(settings.topic(sink.topic), settings.partitions, settings.replication_factor, configs)
 
 
