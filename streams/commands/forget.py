@@ -14,7 +14,7 @@ from streams.sinks.settings import DeliverySettings
 _DELIVERERS: Final = {
     "done": "what it kept of the patient is deleted",
     "waiting": "keeps what it has until it reads of it",
-    "none": "there is none",
+    "none": "there is none, or none that may say in Kafka what it has read (cmvigil_sink_commits_fail)",
 }
 
 
@@ -95,7 +95,9 @@ def _end(audit: Audit, after: Found, *, taken_up: bool) -> int:
         return OK
     if "waiting" in (audit.deliverers or {}).values():
         print(
-            "cmvigil: a deliverer has not read of it yet; it will when it runs. Then run this again.", file=sys.stderr
+            "cmvigil: a deliverer has not read of it yet; it will when it runs. Then run this again. (One that runs and"
+            " may not commit to its group cannot show it: see its log, and cmvigil_sink_commits_fail.)",
+            file=sys.stderr,
         )
     elif not taken_up:
         print("cmvigil: no worker has taken it yet; one will when it runs. Then run this again.", file=sys.stderr)

@@ -1,7 +1,8 @@
 """The state of all patients as a file, and back: how far inputs were taken, every state, every alert and what was said.
 
 How far inputs were taken is read first, the states after it: so a state of the file holds at least all that counts as
-taken, and what it holds beyond that is absorbed when it comes again.
+taken, and what it holds beyond that is absorbed when it comes again. Of the states those go in that a recovery would
+take: a file has no epochs, by which what a former owner wrote late could be told later.
 """
 
 import gzip
@@ -15,6 +16,7 @@ from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from streams.live.clients import Record, open_consumer, patiently, read, write
+from streams.live.ownership import counting
 from streams.live.settings import Settings
 from streams.live.topics import INPUTS, STATE, TopicsError, open_admin
 
@@ -65,24 +67,35 @@ _end: Final = msgspec.json.Decoder(_End)
 def backup(settings: Settings, path: Path) -> dict[str, int]:
     """Writes a backup, which only its owner can read; returns how many records of each topic. Workers may run.
 
-    Raises TopicsError where the broker fails, BackupError where the file is there or cannot be written.
+    Raises TopicsError where the broker fails, BackupError where the file is there or cannot be written. Of a backup
+    that fails no file stays.
     """
     with open_admin(settings) as admin:
         taken = _taken(admin, settings)
         ids = _topic_ids(admin, settings)
-    counts = dict.fromkeys((*COMPACTED, *LOGS), 0)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         raise BackupError(f"file: {error.strerror}") from None
-    with os.fdopen(descriptor, "wb") as file, gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6) as out:
-        out.write(_encode(_Head(FORMAT, settings.partitions, taken, ids)) + b"\n")
-        with open_consumer(settings) as consumer:
-            for name in counts:
-                records = read(consumer, settings.topic(name))
-                for row in _last(name, records) if name in COMPACTED else _all(name, records):
-                    out.write(_encode(row) + b"\n")
-                    counts[name] += 1
+    try:
+        with os.fdopen(descriptor, "wb") as file, gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6) as out:
+            return _write(settings, _Head(FORMAT, settings.partitions, taken, ids), out)
+    except BaseException:
+        path.unlink()
+        raise
+
+
+def _write(settings: Settings, head: _Head, out: gzip.GzipFile) -> dict[str, int]:
+    counts = dict.fromkeys((*COMPACTED, *LOGS), 0)
+    with open_consumer(settings) as consumer:
+        out.write(_encode(head) + b"\n")
+        for name in counts:
+            records = read(consumer, settings.topic(name))
+            if name == STATE:
+                records = counting(records)
+            for row in _last(name, records) if name in COMPACTED else _all(name, records):
+                out.write(_encode(row) + b"\n")
+                counts[name] += 1
         out.write(_encode(_End(sum(counts.values()))) + b"\n")
     return counts
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import (
@@ -18,6 +18,9 @@ from streams.live.settings import Settings, SettingsError, kafka_options
 from streams.live.topics import LARGEST_REQUEST, TopicsError
 
 T = TypeVar("T")
+PROGRESS_SECONDS: Final = 60.0
+"""How long a reader waits for one more record of what the topic held when it began: twice a request's own timeout."""
+_POSITION_MS: Final = 5000
 
 
 class Record(NamedTuple):
@@ -76,10 +79,13 @@ def write(settings: Settings, records: Iterable[Record]) -> int:
     return count
 
 
-def read(consumer: Any, topic: str, partitions: Iterable[int] | None = None) -> Iterator[Any]:
+def read(
+    consumer: Any, topic: str, partitions: Iterable[int] | None = None, patience: float = PROGRESS_SECONDS
+) -> Iterator[Any]:
     """Every record of a topic, or of some of its partitions, from its start to where it ends now.
 
-    Raises TopicsError where there is no such topic.
+    Raises TopicsError where there is no such topic, and where for `patience` seconds nothing more of it comes: the
+    client itself would look for a lost broker for ever.
     """
     there = consumer.partitions_for_topic(topic)
     if not there:
@@ -88,7 +94,17 @@ def read(consumer: Any, topic: str, partitions: Iterable[int] | None = None) -> 
     consumer.assign(tps)
     consumer.seek_to_beginning(*tps)
     ends = consumer.end_offsets(tps)
-    while any(consumer.position(tp) < ends[tp] for tp in tps):
+    reached: list[int | None] = []
+    moved = time.monotonic()
+    while True:
+        # None: the broker has not said in time where a partition begins.
+        before, reached = reached, [consumer.position(tp, timeout_ms=_POSITION_MS) for tp in tps]
+        if all(at is not None and at >= ends[tp] for at, tp in zip(reached, tps, strict=True)):
+            return
+        if reached != before:
+            moved = time.monotonic()
+        elif time.monotonic() - moved > patience:
+            raise TopicsError(f"topic {topic}: the broker has sent nothing for {patience:.0f} s; it is not read whole")
         for batch in consumer.poll(300).values():
             yield from batch
 

@@ -19,6 +19,7 @@ from kafka import TopicPartition
 from monitor.times import SECOND, iso
 from streams.live.clients import Record, open_consumer, partition_of, patiently, read, write
 from streams.live.messages import DeadLetter, Forget
+from streams.live.ownership import counting
 from streams.live.settings import Settings
 from streams.live.topics import INPUTS, STATE, open_admin, retention
 
@@ -78,7 +79,7 @@ def look(settings: Settings, patient_id: str) -> Found:
     kept = retention(settings)
     with open_consumer(settings) as consumer:
         state = None
-        for one in read(consumer, settings.topic(STATE), own):
+        for one in counting(read(consumer, settings.topic(STATE), own)):
             state = one.value if one.key == key else state
         alerts: dict[str, None] = {}
         for one in read(consumer, settings.topic("alerts")):

@@ -6,7 +6,7 @@ highest epoch before it on its partition; one without an epoch, of an older vers
 learns of such a record from the offsets of its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from monitor.times import Time
@@ -62,3 +62,9 @@ class Ownership:
         expected = self._following.get(metadata.partition)
         self._following[metadata.partition] = metadata.offset + 1
         return expected is None or metadata.offset <= expected
+
+
+def counting(records: Iterable[Any]) -> Iterator[Any]:
+    """Of a changelog's records, those of each partition in order of offsets, the ones that a recovery would take."""
+    ownership = Ownership()
+    return (one for one in records if ownership.admit(one.partition, one.offset, one.key, one.headers))

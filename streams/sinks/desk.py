@@ -18,8 +18,14 @@ from streams.sinks.store import Delivery, Done, due, finish, firing, next_due, w
 IDLE_SECONDS: Final = 5.0
 """How long a desk sleeps at most: what another process puts in line again (`--retry-refused`) is found then."""
 RESENT_AT_ONCE: Final = 100
-_AWAY: Final = frozenset((None, 429, 503))
-"""Answers that tell of the sink, not of the message: none at all, too many, not available."""
+_AWAY: Final = frozenset((None, 401, 407, 429, 503))
+"""Answers that tell of the sink, whatever the message: none at all, no valid login, too many, not available.
+
+403, 404 and the like may be meant for one message (a patient whom the login may not see), as 500 may: each such
+delivery waits for itself, and holds up no other.
+"""
+_PASSING: Final = frozenset((408, 425, 429))
+"""Answers that time alone mends."""
 
 Resend = Callable[[Sequence[tuple[str, bytes, tuple[str, ...]]]], Awaitable[Answer]]
 
@@ -65,6 +71,7 @@ async def attend(
     New changes wake a desk that waits because its sink is away, but not one whose sink has asked for time.
     """
     failures, resent = 0, float("-inf")
+    turned_away = False
     while not stopping.is_set():
         woken.clear()
         if desk.resend is not None and time.monotonic() - resent >= desk.resend_seconds:
@@ -81,6 +88,7 @@ async def attend(
         done, asked = judge(batch, answers, desk.longest_wait, chance, wall())
         finish(db, done)
         _tell(desk, batch, answers, meters, first=not failures)
+        turned_away = _tell_turned_away(desk, answers, told=turned_away)
         if not is_away(answers):
             if failures:
                 logger.info("sink is back", extra={"sink": desk.name})
@@ -136,6 +144,18 @@ def _tell(desk: Desk, batch: Sequence[Delivery], answers: Sequence[Answer], mete
             )
     if first and is_away(answers):
         logger.warning("sink is away", extra={"sink": desk.name, "status": answers[0].status})
+
+
+def _tell_turned_away(desk: Desk, answers: Sequence[Answer], *, told: bool) -> bool:
+    """Says once, until something is delivered again, that people are needed; returns whether it is said."""
+    statuses = [one.status for one in answers if one.outcome == "later" and one.status is not None]
+    closed = [status for status in statuses if 400 <= status < 500 and status not in _PASSING]
+    if closed and not told:
+        logger.error(
+            "a sink turns changes away, which are kept; look at its address and credentials",
+            extra={"sink": desk.name, "status": closed[0]},
+        )
+    return bool(closed) or (told and not any(one.outcome == "delivered" for one in answers))
 
 
 async def _sleep(seconds: float, woken: asyncio.Event | None, stopping: asyncio.Event) -> None:

@@ -1,7 +1,8 @@
 """Reads `alert-log` into the store: a thread of its own, for Kafka's client and the disk wait.
 
 All partitions are read, from where the store says; a store that is new reads from the beginning. Kafka is told an
-offset only when the store holds what is before it, and only so that the lag can be seen from outside.
+offset only when the store holds what is before it, and only so that the lag can be seen from outside: by operators, and
+by `cmvigil forget`, which waits until a patient's forgetting was read.
 """
 
 import sqlite3
@@ -12,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
 from streams.live.logs import logger
@@ -23,6 +24,8 @@ from streams.sinks.store import Record, Routes, Taken, begin, filled, positions,
 POLL_MS: Final = 500
 BATCH: Final = 500
 COMMIT_SECONDS: Final = 5.0
+COMMIT_AGAIN_SECONDS: Final = 30.0
+"""After a commit that failed: a try may block for COMMIT_SECONDS, in which nothing is read."""
 LOOK_SECONDS: Final = 10.0
 """How often it is looked how much there is, and whether there are more partitions."""
 QUIET_SECONDS: Final = 60.0
@@ -41,6 +44,8 @@ class Intake:
         self.lag: int | None = None
         """Messages that are not taken; None while that is not known."""
         self.moved = time.monotonic()
+        self.commits_fail = False
+        """Whether Kafka does not take how far was read: a right that is missing, or a coordinator that is away."""
 
     def behind(self) -> bool:
         """Whether a backlog is being read, in which what was done about an alert may stand further on."""
@@ -77,8 +82,9 @@ class Intake:
 
     def _follow(self, consumer: Any, db: sqlite3.Connection) -> None:
         ends: dict[Any, int] = {}
-        uncommitted: dict[Any, Any] = {}
-        looked = committed = float("-inf")
+        stands: dict[Any, int] = {}
+        committed: dict[Any, int] = {}
+        looked = commit_at = float("-inf")
         filling = begin(db, self.topic)
         while not self.stopping.is_set():
             if time.monotonic() - looked > LOOK_SECONDS:
@@ -93,18 +99,36 @@ class Intake:
             if records:
                 self.on_taken(take(db, records, self.routes, wall()))
                 self.moved = time.monotonic()
-                uncommitted |= {
-                    tp: OffsetAndMetadata(batch[-1].offset + 1, "", -1) for tp, batch in polled.items() if batch
-                }
-            self.lag = sum(max(0, end - consumer.position(tp)) for tp, end in ends.items())
+            # All that was polled is in the store. What a run before this one did not commit is committed too.
+            stands = {tp: _position(consumer, tp) for tp in ends}
+            self.lag = sum(max(0, end - stands[tp]) for tp, end in ends.items())
             if filling and not self.lag:
                 filled(db)
                 filling = False
                 self.on_taken(Taken(0, 0, 0, 0, 0))  # wakes who delivers
-            if uncommitted and time.monotonic() - committed > COMMIT_SECONDS:
-                _commit(consumer, uncommitted)
-                uncommitted, committed = {}, time.monotonic()
-        _commit(consumer, uncommitted)
+            if stands != committed and time.monotonic() >= commit_at:
+                committed = stands if self._commit(consumer, stands) else committed
+                commit_at = time.monotonic() + (COMMIT_AGAIN_SECONDS if self.commits_fail else COMMIT_SECONDS)
+        if stands != committed:
+            self._commit(consumer, stands)
+
+    def _commit(self, consumer: Any, stands: dict[Any, int]) -> bool:
+        """Tells Kafka how far the store is, and says once where it does not take that: the store is what counts."""
+        offsets = {tp: OffsetAndMetadata(position, "", -1) for tp, position in stands.items()}
+        try:
+            consumer.commit(offsets, timeout_ms=int(COMMIT_SECONDS * 1000))
+        except KafkaError as error:
+            if not self.commits_fail:
+                logger.error(
+                    "offsets cannot be committed; alerts are delivered, but `cmvigil forget` cannot see what was read",
+                    extra={"why": type(error).__name__},
+                )
+            self.commits_fail = True
+            return False
+        if self.commits_fail:
+            logger.info("offsets are committed again")
+        self.commits_fail = False
+        return True
 
     def _assign(self, consumer: Any, db: sqlite3.Connection) -> None:
         consumer.topics()  # asks the broker anew
@@ -124,10 +148,8 @@ class Intake:
                 consumer.seek_to_beginning(tp)
 
 
-def _commit(consumer: Any, offsets: dict[Any, Any]) -> None:
-    try:
-        if offsets:
-            consumer.commit(offsets)
-    except KafkaError as error:
-        # The store's own positions are what counts.
-        logger.warning("offsets cannot be committed", extra={"why": type(error).__name__})
+def _position(consumer: Any, tp: Any) -> int:
+    position: int | None = consumer.position(tp)
+    if position is None:  # the broker has not said in time where the partition begins
+        raise KafkaTimeoutError
+    return position

@@ -49,6 +49,11 @@ class SinkMeters:
         self.refused = Gauge("cmvigil_sink_refused", "Changes that were refused and put aside.", ["sink"], registry=r)
         self.open_alerts = Gauge("cmvigil_sink_open_alerts", "Alerts that are not closed.", registry=r)
         self.lag = Gauge("cmvigil_sink_lag_messages", "Changes in alert-log that are not read.", registry=r)
+        self.commits_fail = Gauge(
+            "cmvigil_sink_commits_fail",
+            "1 while Kafka does not take how far alert-log was read: `cmvigil forget` cannot see it then.",
+            registry=r,
+        )
         self.ready = Gauge("cmvigil_sink_ready", "1 while /readyz says ready.", registry=r)
         self.build = Info("cmvigil_sink_build", "Version.", registry=r)
         for sink in self.sinks:

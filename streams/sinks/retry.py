@@ -7,17 +7,22 @@ from typing import Final, Literal
 from monitor.times import SECOND, Time
 
 Outcome = Literal["delivered", "later", "refused"]
-_LATER: Final = frozenset((408, 425, 429))
+_OF_THE_MESSAGE: Final = frozenset((400, 409, 412, 413, 414, 415, 422))
+"""Statuses that speak of what was sent: malformed, in conflict, too large, of a wrong kind, against their rules.
+
+Every other 4xx speaks of the address, the credentials or the moment (401, 403, 404, 405, 407, 410, 421, 429, ...):
+people or time mend it, and the same message is taken then. An expired token must not empty the line.
+"""
 _FIRST_SECONDS: Final = 1.0
 LONGEST_ASKED_SECONDS: Final = 3600.0
 """A sink that asks for more time than this is asked again after an hour all the same."""
 
 
 def outcome_of(status: int) -> Outcome:
-    """What an HTTP status means: 4xx that no repetition mends is refused, all that is not 2xx comes later."""
+    """What an HTTP status means: what speaks of the message is refused, all else that is not 2xx comes later."""
     if 200 <= status < 300:
         return "delivered"
-    return "refused" if 400 <= status < 500 and status not in _LATER else "later"
+    return "refused" if status in _OF_THE_MESSAGE else "later"
 
 
 def backoff_seconds(failures: int, longest: float, chance: float) -> float:

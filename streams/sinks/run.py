@@ -105,6 +105,7 @@ async def _listen(
     def metrics() -> bytes:
         meters.ready.set(0 if not_ready(intake, settings.ready_lag) else 1)
         meters.lag.set(intake.lag or 0)
+        meters.commits_fail.set(intake.commits_fail)
         return meters.page(db, wall())
 
     pages = own_pages(lambda: not_ready(intake, settings.ready_lag), metrics, settings.http_token())

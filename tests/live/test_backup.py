@@ -7,9 +7,11 @@ import stat
 import time
 
 import pytest
+from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
-from streams.live.topics import create
+from streams.live.clients import open_consumer, read
+from streams.live.topics import TopicsError, create
 from tests.live.driver import SAMPLE, Command, assert_equal, records, replayed, send, settings_for, until, workers
 from tests.live.test_faults import parts
 
@@ -123,3 +125,25 @@ def test_what_is_no_whole_backup_is_refused_and_nothing_is_written(broker, prefi
         assert done.said().startswith("cmvigil: file: "), (name, done.said())
     assert records(settings, "alerts") == []
     assert "No such file" in restore(settings, tmp_path, tmp_path / "absent").said()
+
+
+@pytest.mark.parametrize("vanish", ["pause", "kill"])
+def test_a_broker_that_vanishes_while_it_is_read_is_said(own_kafka, prefix, vanish):
+    settings = settings_for(own_kafka.bootstrap, prefix)
+    topic = settings.topic("alert-log")
+    producer = KafkaProducer(bootstrap_servers=own_kafka.bootstrap)
+    for _ in range(40_000):  # more than the client fetches at a time
+        producer.send(topic, value=bytes(500), partition=0)
+    producer.close()
+    got = []
+
+    def take():
+        with open_consumer(settings) as consumer:
+            for one in read(consumer, topic, patience=5):
+                if not got:
+                    getattr(own_kafka, vanish)()
+                got.append(one.offset)
+
+    with pytest.raises(TopicsError, match="the broker has sent nothing for 5 s"):
+        take()
+    assert 0 < len(got) < 40_000

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 from kafka import TopicPartition
+from kafka.errors import GroupAuthorizationFailedError, KafkaError
 from typer.testing import CliRunner
 
 from streams.cli import app
+from streams.sinks import intake as reading
 from streams.sinks.intake import QUIET_SECONDS, Intake
 from streams.sinks.run import not_ready
 from streams.sinks.settings import load_delivery
@@ -187,6 +189,8 @@ class Log:
 
     def __init__(self, *values):
         self.values, self.read, self.due = values, 0, []
+        self.assigned = set()
+        self.asked, self.refuses, self.committed = 0, False, {}
 
     def topics(self):
         return {"alert-log"}
@@ -195,19 +199,28 @@ class Log:
         return {0}
 
     def assignment(self):
-        return {TopicPartition("alert-log", 0)}
+        return self.assigned
 
     def assign(self, wanted):
-        pass
+        self.assigned = set(wanted)
 
     def end_offsets(self, wanted):
         return {TopicPartition("alert-log", 0): len(self.values)}
 
+    def seek(self, tp, offset):
+        self.read = offset
+
+    def seek_to_beginning(self, tp):
+        self.read = 0
+
     def position(self, tp):
         return self.read
 
-    def commit(self, offsets):
-        pass
+    def commit(self, offsets, timeout_ms=None):
+        self.asked += 1
+        if self.refuses:
+            raise GroupAuthorizationFailedError
+        self.committed = {tp.partition: one.offset for tp, one in offsets.items()}
 
     def poll(self, milliseconds):
         if self.read == len(self.values):
@@ -230,3 +243,61 @@ def test_a_new_store_delivers_once_it_has_read_to_the_end_and_whoever_delivers_i
     intake._follow(Log(encoded(change(alert_id="a")), encoded(change(alert_id="b"))), db)
     assert told == [(1, 0), (1, 0), (0, 2)]
     db.close()
+
+
+@pytest.fixture
+def follow(config, tmp_path, monkeypatch):
+    """Lets an intake read a log, committing as often as it may, until something is true of both."""
+    monkeypatch.setattr(reading, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(reading, "COMMIT_AGAIN_SECONDS", 0)
+    db = open_store(tmp_path / "new.sqlite")
+
+    def until(log, true):
+        intake = Intake(load_delivery(config, {}), ROUTES, lambda taken: None)
+        give, began = log.poll, time.monotonic()
+
+        def poll(milliseconds):
+            if true(intake):
+                intake.stopping.set()
+            assert time.monotonic() - began < 10, "it did not come to that"
+            return give(milliseconds)
+
+        monkeypatch.setattr(log, "poll", poll)
+        intake._follow(log, db)
+        return intake
+
+    yield until
+    db.close()
+
+
+def test_a_commit_that_is_refused_is_said_once_and_made_good_when_it_may_be(follow, caplog):
+    log = Log(encoded(change(alert_id="a")))
+    log.refuses = True
+
+    def granted(intake):
+        if log.asked == 3:
+            assert intake.commits_fail
+            log.refuses = False
+        return log.committed
+
+    intake = follow(log, granted)
+    assert log.committed == {0: 1}  # though nothing more has come since
+    assert not intake.commits_fail
+    said = [one.message for one in caplog.records if "cannot be committed" in one.message]
+    assert len(said) == 1
+
+
+def test_what_the_run_before_did_not_commit_is_committed_at_the_start(follow):
+    lost = Log(encoded(change(alert_id="a")))
+    lost.refuses = True
+    follow(lost, lambda intake: lost.asked)
+    again = Log(encoded(change(alert_id="a")))
+    follow(again, lambda intake: again.committed)
+    assert again.committed == {0: 1}
+
+
+def test_a_broker_that_is_lost_before_it_says_where_the_log_begins_is_looked_for_again(follow):
+    log = Log()
+    log.position = lambda tp: None
+    with pytest.raises(KafkaError):
+        follow(log, lambda intake: False)

@@ -16,6 +16,7 @@ from streams.sinks.changes import UnreadableChange, fingerprint, read_change, st
 from streams.sinks.escalation import Urgency, next_step, urgency
 from streams.sinks.retry import backoff_seconds, outcome_of, retry_after_seconds
 from streams.sinks.settings import AlertmanagerSink, Step, load_delivery
+from streams.sinks.topic import topic_layout
 from streams.sinks.webhook import message_id, read_secrets, sign, webhook_headers
 from tests.streams.sink_changes import change, encoded
 
@@ -75,11 +76,12 @@ def test_a_secret_that_is_none_is_refused_and_not_shown(texts):
     ("status", "outcome"),
     [
         *[(status, "delivered") for status in (200, 201, 202, 204, 299)],
-        *[(status, "refused") for status in (400, 401, 403, 404, 409, 410, 413, 422, 499)],
-        *[(status, "later") for status in (408, 425, 429, 300, 301, 307, 500, 502, 503, 599)],
+        *[(status, "refused") for status in (400, 409, 412, 413, 414, 415, 422)],
+        *[(status, "later") for status in (401, 402, 403, 404, 405, 406, 407, 410, 411, 416, 421, 423, 426, 428, 451)],
+        *[(status, "later") for status in (408, 425, 429, 499, 300, 301, 307, 500, 502, 503, 599)],
     ],
 )
-def test_what_no_repetition_mends_is_refused_and_all_else_comes_later(status, outcome):
+def test_what_speaks_of_the_message_is_refused_and_all_else_comes_later(status, outcome):
     assert outcome_of(status) == outcome
 
 
@@ -266,6 +268,9 @@ TOPIC = {"kind": "fhir-topic", "name": "issues"}
             "hold_minutes",
         ),
         ({"sinks": [WEBHOOK], "topic_prefx": "a"}, "topic_prefx"),
+        ({"sinks": [TOPIC | {"retention_hours": 23}]}, "retention_hours: less than 24"),
+        ({"sinks": [TOPIC | {"retention_hours": -2}]}, "retention_hours"),
+        ({"sinks": [TOPIC, TOPIC | {"name": "more", "retention_hours": 24}]}, "different retention_hours"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_its_name_and_shows_no_secret(given, said):
@@ -299,6 +304,27 @@ after_minutes = 10
     assert read_secrets(found.sinks[0].secrets(), "pharmacy") == [KEY]
     with pytest.raises(SettingsError, match="CMVIGIL_KEEP_DAY: no such setting"):
         load_delivery(file, {"CMVIGIL_KEEP_DAY": "7"})
+
+
+def issues(**given):
+    """The topic that a sink of FHIR resources makes."""
+    found = load_delivery(None, {}, sinks=[TOPIC | given], topic_prefix="st-mary-", retention_hours=48)
+    return topic_layout(found, found.sinks[0])
+
+
+def test_a_topic_of_fhir_resources_is_kept_as_its_own_sink_says():
+    assert issues().configs["retention.ms"] == "-1"
+    assert issues(retention_hours=24).configs["retention.ms"] == str(24 * 3_600_000)
+    assert {name for name, value in issues(retention_hours=24).configs.items() if issues().configs[name] != value} == {
+        "retention.ms"
+    }
+    assert issues(retention_hours=24).name == "st-mary-detected-issues"
+
+
+def test_two_sinks_may_share_a_topic_that_both_keep_alike():
+    two = [TOPIC | {"retention_hours": 24}, TOPIC | {"name": "more", "retention_hours": 24}]
+    other = TOPIC | {"name": "other", "topic": "issues-of-the-ward"}
+    assert len(load_delivery(None, {}, sinks=[*two, other]).sinks) == 3
 
 
 def test_a_stable_id_is_one_of_fhir():

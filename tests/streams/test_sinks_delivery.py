@@ -131,11 +131,42 @@ def test_a_refusal_is_put_aside_and_the_rest_goes_on(path):
     assert sum(one.json["alert_id"] == "bad" for one in server.got) == 3  # refused, its second, and again
 
 
-def test_one_alert_that_a_sink_cannot_take_holds_up_no_other(path):
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 407, 410])
+def test_what_an_expired_token_or_a_moved_address_turns_away_is_kept_until_it_is_mended(path, status, caplog):
+    async def run():
+        put(path, *lives(4))
+        async with serving(lambda n, got: status) as server, attending(path, hook(path, server.url)) as woken:
+            await soon(lambda: len(server.got) >= 2)
+            assert look(path, lambda db: loads(db, [])["hook"])[::2] == (12, 0)
+            server.behave = lambda number, got: 200
+            woken.set()
+            await soon(lambda: len(server.taken) == 12)
+            return server
+
+    server = asyncio.run(run())
+    assert_in_order(server.pairs())
+    assert look(path, lambda db: loads(db, ["hook"])["hook"]) == (0, None, 0)
+    told = [one for one in caplog.records if "turns changes away" in one.message]
+    assert [one.status for one in told] == [status]
+
+
+def test_a_login_that_is_not_taken_is_tried_with_one_change_at_a_time(path):
+    async def run():
+        put(path, *lives(20, 1))
+        async with serving(lambda n, got: 401) as server, attending(path, hook(path, server.url)):
+            await soon(lambda: len(server.got) >= 8)
+            await asyncio.sleep(0.4)
+            return len(server.got)
+
+    assert asyncio.run(run()) == 8
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_one_alert_that_a_sink_cannot_take_holds_up_no_other(path, status):
     async def run():
         put(path, change(alert_id="poison"), *lives(20, 1))
         async with (
-            serving(lambda n, got: 500 if got.json["alert_id"] == "poison" else 200) as server,
+            serving(lambda n, got: status if got.json["alert_id"] == "poison" else 200) as server,
             attending(path, hook(path, server.url, longest_wait_seconds=60)) as woken,
         ):
             await soon(lambda: len(server.taken) == 20, 3)
@@ -411,9 +442,9 @@ def delivery(number=1, failures=0):
 
 def test_answers_become_what_the_store_notes():
     batch = [delivery(1), delivery(2, failures=2), delivery(3)]
-    answers = [Answer("delivered", 200), Answer("later", 500), Answer("refused", 404)]
+    answers = [Answer("delivered", 200), Answer("later", 500), Answer("refused", 422)]
     done, asked = judge(batch, answers, 60, 0, NOW)
-    assert done == [Done(batch[0]), Done(batch[1], due=NOW + 4_000_000), Done(batch[2], refused=404)]
+    assert done == [Done(batch[0]), Done(batch[1], due=NOW + 4_000_000), Done(batch[2], refused=422)]
     assert asked is None
     done, asked = judge(batch[:1], [Answer("later", 429, 90)], 60, 0, NOW)
     assert (done[0].due, asked) == (NOW + 90_000_000, 90)
@@ -423,7 +454,10 @@ def test_a_sink_is_away_only_where_no_answer_was_to_the_message():
     assert is_away([NO_ANSWER, Answer("later", 503)])
     assert not is_away([NO_ANSWER, Answer("later", 500)])
     assert not is_away([NO_ANSWER, Answer("delivered", 200)])
-    assert not is_away([Answer("refused", 404)])
+    assert not is_away([Answer("refused", 422)])
+    assert is_away([Answer("later", 401), Answer("later", 407)])
+    assert not is_away([Answer("later", 403)])
+    assert not is_away([Answer("later", 404), NO_ANSWER])
 
 
 def test_metrics_tell_by_sink_what_waits_and_nothing_of_a_patient(path):
