@@ -73,11 +73,26 @@ class Meters:
             ["partition"],
             registry=r,
         )
+        self.started = Gauge(
+            "cmvigil_start_time_seconds", "When the process started, in seconds since 1970.", registry=r
+        )
         self.acted = Histogram(
-            "cmvigil_onset_to_action_seconds",
-            "From an alert's onset to what a pharmacist did about it.",
-            ["severity"],
+            "cmvigil_raised_to_action_seconds",
+            "From an alert's raising to what a pharmacist did about it.",
+            ["severity", "action"],
             buckets=_LAG,
+            registry=r,
+        )
+        self.overrides = Counter(
+            "cmvigil_overrides",
+            "Overridden alerts by the beginning of the reason that was given.",
+            ["code", "reason"],
+            registry=r,
+        )
+        self.skipped = Counter(
+            "cmvigil_skipped_messages",
+            "Messages that the broker had deleted before they were read.",
+            ["topic"],
             registry=r,
         )
         self.unjudged = Counter(
