@@ -418,6 +418,80 @@ def test_the_duty_dashboard_shows_what_becomes_of_deliveries_to_each_sink():
     assert outcomes <= made
 
 
+# What is asked of each dashboard: (what it is to show, metric, labels that it is told apart by).
+ASKED = {
+    "duty": [
+        ("lag", "cmvigil_consumer_lag_messages", "topic"),
+        ("latency", "cmvigil_detection_latency_seconds_bucket", "le"),
+        ("latency against its objective", "cmvigil:detection_slow:ratio_rate1h", ""),
+        ("timers", "cmvigil_due_delay_seconds_bucket", "le"),
+        ("timers", "cmvigil_clock_age_seconds", "instance"),
+        ("outbox", "cmvigil_outbox_age_seconds", ""),
+        ("dead letters", "cmvigil_dead_letters_total", "reason"),
+        ("canary", "cmvigil_canary_last_success_timestamp_seconds", ""),
+        ("workers", "cmvigil_ready", ""),
+        ("skipped messages", "cmvigil_skipped_messages_total", ""),
+        ("restarts", "cmvigil_start_time_seconds", ""),
+    ],
+    "clinic": [
+        ("open alerts by code and severity", "cmvigil_open_alerts", "code, severity"),
+        ("raised per 100 patient-days", "cmvigil:raised_per_100_patient_days:rate7d", "job"),
+        ("time to act", "cmvigil_raised_to_action_seconds_bucket", "le, severity"),
+        ("overrides by reason", "cmvigil_overrides_total", "reason"),
+        ("overdue monitoring", 'cmvigil_open_alerts{job=~"$job",code=~"overdue-.*|baseline-labs-missing"}', "code"),
+    ],
+    "rules": [
+        ("firing rate by code", "cmvigil:raised_per_100_patient_days:rate7d", ""),
+        ("against expectation", "cmvigil:expected_raised_per_100_patient_days", "job, code"),
+        ("ruleset", "cmvigil_build_info", "ruleset"),
+        ("ruleset of the expectation", "cmvigil:expected_raised_per_100_patient_days", "ruleset"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "labels"),
+    [(name, metric, labels) for name, asked in ASKED.items() for _, metric, labels in asked],
+    ids=[f"{name}: {what}" for name, asked in ASKED.items() for what, *_ in asked],
+)
+def test_a_dashboard_shows_what_is_asked_of_it(name, metric, labels):
+    shown = [expression for where, _, expression in panels() if where == name]
+    assert any(metric in one and (not labels or f"by ({labels})" in one) for one in shown)
+
+
+def test_time_to_act_is_shown_for_half_and_for_most_of_the_alerts():
+    shown = " ".join(one for name, _, one in panels() if name == "clinic" and "raised_to_action" in one)
+    assert set(re.findall(r"histogram_quantile\(([\d.]+)", shown)) == {"0.5", "0.9"}
+
+
+def test_what_is_shown_is_of_the_job_that_was_chosen():
+    endings = {"cmvigil_canary": "-canary", "cmvigil_sink": "-deliver"}
+    for _, title, expression in panels():
+        for metric, labels in re.findall(r"\b(up|cmvigil[_:]\w+(?::\w+)*)\b(\{[^}]*\})?", expression):
+            ending = next((end for head, end in endings.items() if metric.startswith(head)), "")
+            wanted = f'job=~"($job)({ending})?"' if ending else 'job=~"$job"'
+            assert labels.removeprefix("{").startswith(wanted), (title, metric)
+
+
+def test_a_single_number_is_seen_to_be_good_or_bad():
+    """Each stat is colored by thresholds that rise, and green is among them."""
+    stats = [
+        panel
+        for path in (DEPLOY / "grafana" / "dashboards").glob("*.json")
+        for panel in json.loads(path.read_text())["panels"]
+        if panel["type"] == "stat"
+    ]
+    assert stats
+    for panel in stats:
+        steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        assert "green" in {step["color"] for step in steps}, panel["title"]
+        assert len(steps) > 1, panel["title"]
+        assert steps[0]["value"] is None
+        values = [step["value"] for step in steps[1:]]
+        assert values == sorted(set(values)), panel["title"]
+        assert panel["options"]["colorMode"] == "background"
+
+
 @needs_promtool
 def test_every_expression_of_a_dashboard_parses(tmp_path):
     rules = [
