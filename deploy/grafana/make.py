@@ -7,27 +7,107 @@ from typing import Any
 HERE = Path(__file__).parent
 SOURCE = {"type": "prometheus", "uid": "prometheus"}
 JOB = '{job=~"$job"}'
+# The canary and the deliverer of a worker's job are scraped as jobs of its name and an ending.
+CANARY = '{job=~"($job)(-canary)?"}'
+DELIVER = '{job=~"($job)(-deliver)?"}'
 
-Panel = tuple[str, str, str, list[tuple[str, str]]]
+Steps = list[tuple[str, float | None]]
+"""Colors, each from a value on; the first from anything below the second."""
+Panel = tuple[str, str, str, list[tuple[str, str]]] | tuple[str, str, str, list[tuple[str, str]], Steps]
+
+
+def good_below(bad: float, warns: float | None = None) -> Steps:
+    """Green, then orange where there is something to look at, then red."""
+    return [("green", None), *([] if warns is None else [("orange", warns)]), ("red", bad)]
+
+
+def _risen(counter: str, within: str) -> str:
+    """By how much a counter of rare things has risen; one that is new begins at 1, which is no increase."""
+    return f"({counter}{JOB} - {counter}{JOB} offset {within} >= 0) or {counter}{JOB}"
+
 
 DUTY: list[Panel] = [
-    ("Workers up", "stat", "short", [("sum(up" + JOB + ")", "")]),
-    ("Not ready", "stat", "short", [("count(cmvigil_ready" + JOB + " == 0) or vector(0)", "")]),
-    ("Patients watched", "stat", "short", [("sum(cmvigil_patients" + JOB + ")", "")]),
-    ("Messages behind", "stat", "short", [("cmvigil:consumer_lag_messages:sum" + JOB, "")]),
-    ("Dead letters in a day", "stat", "short", [("sum(increase(cmvigil_dead_letters_total" + JOB + "[1d]))", "")]),
     (
-        "Minutes since every canary was seen",
+        "Workers up",
         "stat",
-        "m",
-        [("(time() - min(cmvigil_canary_last_success_timestamp_seconds)) / 60", "")],
+        "short",
+        [("sum(up" + JOB + ") or vector(0)", "")],
+        # With one alone nobody takes over.
+        [("red", None), ("orange", 1), ("green", 2)],
     ),
-    ("Changes that wait for a sink", "stat", "short", [("sum(cmvigil_sink_pending)", "")]),
     (
-        "Oldest of them, by sink",
+        "Down or not ready",
+        "stat",
+        "short",
+        # One that is down says nothing of itself: none of which anything is heard is no zero.
+        [("count(up" + JOB + ") - (sum(cmvigil_ready" + JOB + ") or vector(0))", "")],
+        good_below(1),
+    ),
+    (
+        "Patients watched",
+        "stat",
+        "short",
+        [("sum(cmvigil_patients" + JOB + ") or vector(0)", "")],
+        [("red", None), ("green", 1)],
+    ),
+    (
+        "Messages behind (page: 10,000)",
+        "stat",
+        "short",
+        [("cmvigil:consumer_lag_messages:sum" + JOB, "{{job}}")],
+        good_below(10000, 1000),
+    ),
+    (
+        "Dead letters in a day",
+        "stat",
+        "short",
+        [("sum(increase(cmvigil_dead_letters_total" + JOB + "[1d]))", "")],
+        good_below(100, 0.5),
+    ),
+    (
+        "Skipped messages, within a day",
+        "stat",
+        "short",
+        # Skipped right after a start, before the first scrape: no increase would show it.
+        [("sum(max_over_time(cmvigil_skipped_messages_total" + JOB + "[1d])) or vector(0)", "")],
+        good_below(0.5),
+    ),
+    (
+        "Since every canary was seen (1: an interval; page: 1.25)",
+        "stat",
+        "short",
+        [
+            (
+                "(time() - min(cmvigil_canary_last_success_timestamp_seconds"
+                + CANARY
+                + ")) / max(cmvigil_canary_interval_seconds"
+                + CANARY
+                + ")",
+                "",
+            )
+        ],
+        good_below(1.25, 1.1),
+    ),
+    (
+        "Changes that wait for a sink",
+        "stat",
+        "short",
+        [("sum(cmvigil_sink_pending" + DELIVER + ")", "")],
+        good_below(1000, 100),
+    ),
+    (
+        "Oldest of them, by sink (page: 5 min)",
         "stat",
         "s",
-        [("max by (sink) (cmvigil_sink_oldest_pending_age_seconds)", "{{sink}}")],
+        [("max by (sink) (cmvigil_sink_oldest_pending_age_seconds" + DELIVER + ")", "{{sink}}")],
+        good_below(300, 60),
+    ),
+    (
+        "Put aside by a sink",
+        "stat",
+        "short",
+        [("max by (sink) (cmvigil_sink_refused" + DELIVER + ")", "{{sink}}")],
+        good_below(1),
     ),
     (
         "Detection latency (objective: 99 % within 2.5 s)",
@@ -94,12 +174,13 @@ DUTY: list[Panel] = [
         ],
     ),
     (
-        "Recovering, and rebalances",
+        "Recovering, rebalances and restarts",
         "timeseries",
         "short",
         [
             ("sum(cmvigil_recovering" + JOB + ")", "recovering"),
             ("sum(increase(cmvigil_rebalances_total" + JOB + "[$__rate_interval]))", "rebalances"),
+            ("sum(changes(cmvigil_start_time_seconds" + JOB + "[$__rate_interval]))", "restarts"),
         ],
     ),
     (
@@ -113,8 +194,12 @@ DUTY: list[Panel] = [
         "timeseries",
         "s",
         [
-            ("histogram_quantile(0.99, sum by (le) (rate(cmvigil_canary_seconds_bucket[3h])))", "p99"),
-            ("sum(increase(cmvigil_canary_sent_total[3h])) - sum(increase(cmvigil_canary_seen_total[3h]))", "away"),
+            ("histogram_quantile(0.99, sum by (le) (rate(cmvigil_canary_seconds_bucket" + CANARY + "[3h])))", "p99"),
+            (
+                f"sum(increase(cmvigil_canary_sent_total{CANARY}[3h]))"
+                f" - sum(increase(cmvigil_canary_seen_total{CANARY}[3h]))",
+                "away",
+            ),
         ],
     ),
     (
@@ -136,7 +221,7 @@ DUTY: list[Panel] = [
         [
             (
                 "sum by (sink, outcome) (rate(cmvigil_sink_deliveries_total"
-                '{outcome=~"delivered|refused"}[$__rate_interval]))',
+                '{job=~"($job)(-deliver)?",outcome=~"delivered|refused"}[$__rate_interval]))',
                 "{{sink}} {{outcome}}",
             )
         ],
@@ -147,11 +232,13 @@ DUTY: list[Panel] = [
         "ops",
         [
             (
-                'sum by (sink) (rate(cmvigil_sink_deliveries_total{outcome="later"}[$__rate_interval]))',
+                "sum by (sink) (rate(cmvigil_sink_deliveries_total"
+                '{job=~"($job)(-deliver)?",outcome="later"}[$__rate_interval]))',
                 "{{sink}}",
             ),
             (
-                'sum by (sink) (rate(cmvigil_sink_resends_total{outcome!="delivered"}[$__rate_interval]))',
+                "sum by (sink) (rate(cmvigil_sink_resends_total"
+                '{job=~"($job)(-deliver)?",outcome!="delivered"}[$__rate_interval]))',
                 "{{sink}}, told anew",
             ),
         ],
@@ -161,16 +248,16 @@ DUTY: list[Panel] = [
         "timeseries",
         "short",
         [
-            ("max by (sink) (cmvigil_sink_pending)", "{{sink}} waits"),
-            ("max by (sink) (cmvigil_sink_refused)", "{{sink}} refused"),
-            ("max(cmvigil_sink_lag_messages)", "not read of alert-log"),
+            ("max by (sink) (cmvigil_sink_pending" + DELIVER + ")", "{{sink}} waits"),
+            ("max by (sink) (cmvigil_sink_refused" + DELIVER + ")", "{{sink}} refused"),
+            ("max(cmvigil_sink_lag_messages" + DELIVER + ")", "not read of alert-log"),
         ],
     ),
     (
         "Age of the oldest change that waits, by sink (page: 5 min)",
         "timeseries",
         "s",
-        [("max by (sink) (cmvigil_sink_oldest_pending_age_seconds)", "{{sink}}")],
+        [("max by (sink) (cmvigil_sink_oldest_pending_age_seconds" + DELIVER + ")", "{{sink}}")],
     ),
     (
         "From the monitor's saying so to the delivery (p99), by sink",
@@ -179,7 +266,7 @@ DUTY: list[Panel] = [
         [
             (
                 "histogram_quantile(0.99, sum by (le, sink) "
-                "(rate(cmvigil_sink_delay_seconds_bucket[$__rate_interval])))",
+                f"(rate(cmvigil_sink_delay_seconds_bucket{DELIVER}[$__rate_interval])))",
                 "{{sink}}",
             )
         ],
@@ -188,7 +275,7 @@ DUTY: list[Panel] = [
         "Sent on because nobody acted, by next sink",
         "timeseries",
         "short",
-        [("sum by (sink) (increase(cmvigil_sink_escalations_total[$__rate_interval]))", "{{sink}}")],
+        [("sum by (sink) (increase(cmvigil_sink_escalations_total" + DELIVER + "[$__rate_interval]))", "{{sink}}")],
     ),
 ]
 CLINIC: list[Panel] = [
@@ -197,19 +284,63 @@ CLINIC: list[Panel] = [
         "stat",
         "short",
         [('sum(cmvigil_open_alerts{job=~"$job",severity="critical"}) or vector(0)', "")],
+        good_below(1),
     ),
-    ("Open, warning", "stat", "short", [('sum(cmvigil_open_alerts{job=~"$job",severity="warning"}) or vector(0)', "")]),
+    (
+        "Open, warning",
+        "stat",
+        "short",
+        [('sum(cmvigil_open_alerts{job=~"$job",severity="warning"}) or vector(0)', "")],
+        [("green", None), ("orange", 1)],
+    ),
     (
         "Overdue tests open",
         "stat",
         "short",
         [('sum(cmvigil_open_alerts{job=~"$job",code=~"overdue-.*|baseline-labs-missing"}) or vector(0)', "")],
+        [("green", None), ("orange", 1)],
     ),
     (
-        "Open alerts, by code",
+        "Open alerts, by code and severity",
         "timeseries",
         "short",
-        [("sum by (code) (cmvigil_open_alerts" + JOB + ")", "{{code}}")],
+        [("sum by (code, severity) (cmvigil_open_alerts" + JOB + ")", "{{code}} ({{severity}})")],
+    ),
+    (
+        "Overdue tests open, by code",
+        "timeseries",
+        "short",
+        [
+            (
+                'sum by (code) (cmvigil_open_alerts{job=~"$job",code=~"overdue-.*|baseline-labs-missing"})',
+                "{{code}}",
+            )
+        ],
+    ),
+    (
+        "Time to act: from raising to the first thing done, within a day",
+        "timeseries",
+        "s",
+        [
+            (
+                f"histogram_quantile({q}, sum by (le, severity) "
+                f"(increase(cmvigil_raised_to_action_seconds_bucket{JOB}[1d])))",
+                f"{{{{severity}}}}, p{round(q * 100)}",
+            )
+            for q in (0.5, 0.9)
+        ],
+    ),
+    (
+        "Overridden in a day, by reason",
+        "timeseries",
+        "short",
+        [("sum by (reason) (" + _risen("cmvigil_overrides_total", "1d") + ") > 0", "{{reason}}")],
+    ),
+    (
+        "Overridden in a week, by code",
+        "timeseries",
+        "short",
+        [("sum by (code) (" + _risen("cmvigil_overrides_total", "7d") + ") > 0", "{{code}}")],
     ),
     (
         "Raised in a day, by code",
@@ -374,7 +505,7 @@ def dashboards() -> dict[str, Any]:
 
 def _dashboard(name: str, title: str, panels: list[Panel]) -> dict[str, Any]:
     made, x, y, height = [], 0, 0, 0
-    for number, (heading, kind, unit, targets) in enumerate(panels, 1):
+    for number, (heading, kind, unit, targets, *colors) in enumerate(panels, 1):
         width, tall = (4, 4) if kind == "stat" else (12, 8)
         if x + width > 24 or (height and tall != height):
             x, y = 0, y + height
@@ -387,9 +518,10 @@ def _dashboard(name: str, title: str, panels: list[Panel]) -> dict[str, Any]:
                 "datasource": SOURCE,
                 "gridPos": {"x": x, "y": y, "w": width, "h": tall},
                 "fieldConfig": {
-                    "defaults": {"unit": unit, **({} if "-1:" in heading else {"min": 0})},
+                    "defaults": {"unit": unit, **({} if "-1:" in heading else {"min": 0}), **_colored(colors)},
                     "overrides": [],
                 },
+                **({"options": {"colorMode": "background", "graphMode": "none"}} if colors else {}),
                 "targets": [
                     {"refId": chr(65 + i), "datasource": SOURCE, "expr": expression, "legendFormat": legend}
                     for i, (expression, legend) in enumerate(targets)
@@ -418,6 +550,19 @@ def _dashboard(name: str, title: str, panels: list[Panel]) -> dict[str, Any]:
         "tags": ["cmvigil"],
         "templating": {"list": [job]},
         "panels": made,
+    }
+
+
+def _colored(colors: list[Steps]) -> dict[str, Any]:
+    """The part of a panel's defaults that colors it; what is not heard of is neither good nor bad, and says so."""
+    return {
+        key: value
+        for steps in colors
+        for key, value in {
+            "color": {"mode": "thresholds"},
+            "noValue": "not heard of",
+            "thresholds": {"mode": "absolute", "steps": [{"color": color, "value": at} for color, at in steps]},
+        }.items()
     }
 
 

@@ -88,6 +88,9 @@ class Meters:
             buckets=_LAG,
             registry=r,
         )
+        for severity in ("info", "warning", "critical"):
+            for action in ("acknowledged", "snoozed", "overridden"):
+                self.acted.labels(severity, action)
         self._overrides = Counter(
             "cmvigil_overrides",
             "Overridden alerts by the beginning of the reason that was given.",

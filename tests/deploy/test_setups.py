@@ -131,6 +131,8 @@ def test_in_compose_every_part_of_ours_is_hardened_and_everything_named_is_there
         assert one["cap_drop"] == ["ALL"]
         assert one["security_opt"] == ["no-new-privileges:true"]
     for name, one in services.items():
+        assert one["cap_drop"] == ["ALL"], name
+        assert one["security_opt"] == ["no-new-privileges:true"], name
         assert set(one.get("depends_on", ())) <= set(services)
         assert set(one.get("secrets", ())) <= set(made["secrets"])
         for volume in one.get("volumes", ()):
@@ -146,6 +148,19 @@ def test_in_compose_every_part_of_ours_is_hardened_and_everything_named_is_there
         ("canary", PORTS["canary"]),
         ("deliver", PORTS["deliver"]),
     }
+
+
+@needs_supply
+def test_in_compose_no_secret_stands_in_the_file_or_is_kept_by_git():
+    (made,) = documents(COMPOSE)
+    grafana = made["services"]["grafana"]
+    assert grafana["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana_password"
+    assert grafana["secrets"] == ["grafana_password"]
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    for secret in made["secrets"].values():
+        assert "/deploy" + secret["file"].removeprefix(".") in ignored
+    named = [name for one in made["services"].values() for name in one.get("environment", ())]
+    assert not [name for name in named if re.search("PASSWORD|TOKEN|SECRET", name) and not name.endswith("_FILE")]
 
 
 @pytest.mark.slow
@@ -187,13 +202,14 @@ def test_the_strict_schemas_find_what_is_mistyped(tmp_path):
 @needs_supply
 def test_in_kubernetes_everything_that_runs_is_hardened_and_fits_together():
     made = [one for path in MANIFESTS for one in documents(path)]
-    running = [one for one in made if one["kind"] in ("Deployment", "StatefulSet")]
+    running = [one for one in made if one["kind"] in ("Deployment", "StatefulSet", "Job")]
     labels = [one["spec"]["template"]["metadata"]["labels"] for one in running]
-    assert len(running) == 3
+    assert [one["kind"] for one in running] == ["Deployment", "Deployment", "StatefulSet", "Job"]
+    confined = [one["spec"]["podSelector"]["matchLabels"] for one in made if one["kind"] == "NetworkPolicy"]
+    assert sorted(map(str, confined)) == sorted(map(str, labels))
     for one in running:
         pod = one["spec"]["template"]["spec"]
         (container,) = pod["containers"]
-        assert one["spec"]["selector"]["matchLabels"] == one["spec"]["template"]["metadata"]["labels"]
         assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"].items() >= {"runAsNonRoot": True, "runAsUser": 10001, "runAsGroup": 10001}.items()
         assert container["securityContext"] == {
@@ -201,9 +217,11 @@ def test_in_kubernetes_everything_that_runs_is_hardened_and_fits_together():
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
-        assert container["ports"] == [{"name": "http", "containerPort": PORTS[container["args"][0]]}]
         assert "memory" in container["resources"]["limits"]
-        assert "livenessProbe" in container
+        if one["kind"] != "Job":
+            assert one["spec"]["selector"]["matchLabels"] == one["spec"]["template"]["metadata"]["labels"]
+            assert container["ports"] == [{"name": "http", "containerPort": PORTS[container["args"][0]]}]
+            assert "livenessProbe" in container
         claims = one["spec"].get("volumeClaimTemplates", ())
         volumes = {volume["name"] for volume in pod["volumes"]} | {claim["metadata"]["name"] for claim in claims}
         assert {mount["name"] for mount in container["volumeMounts"]} == volumes
@@ -211,6 +229,76 @@ def test_in_kubernetes_everything_that_runs_is_hardened_and_fits_together():
         if one["kind"] in ("NetworkPolicy", "PodDisruptionBudget"):
             selector = one["spec"].get("podSelector") or one["spec"].get("selector")
             assert selector["matchLabels"] in labels
+
+
+@needs_supply
+def test_in_kubernetes_nothing_may_call_out_to_everywhere():
+    made = [one for path in MANIFESTS for one in documents(path) if one["kind"] == "NetworkPolicy"]
+    assert made
+    for one in made:
+        assert set(one["spec"]["policyTypes"]) == {"Ingress", "Egress"}
+        for rule in one["spec"]["egress"]:
+            assert rule["to"], one["metadata"]["name"]
+            assert rule["ports"]
+            assert not any(to.get("ipBlock", {}).get("cidr") == "0.0.0.0/0" for to in rule["to"])
+
+
+PODS = DEPLOY / "prometheus" / "kubernetes.scrape.yml"
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian's package prometheus)")
+@pytest.mark.parametrize("path", [PODS, DEPLOY / "prometheus" / "prometheus.yml"], ids=lambda path: path.name)
+def test_prometheus_takes_its_files(path, tmp_path):
+    """Debian's Prometheus is built without Kubernetes: there, how pods are found is left out, and held below."""
+    text = path.read_text()
+    if ran("promtool", "check", "config", "--syntax-only", path)[0] and path == PODS:
+        text = re.sub(r"(?m)^    kubernetes_sd_configs:\n(      .*\n)+", "    static_configs: [{targets: [a]}]\n", text)
+        assert "kubernetes_sd" not in text
+    for name, given, status in (("right", text, 0), ("wrong", text.replace("credentials_file", "credential_file"), 1)):
+        (tmp_path / name).write_text(given)
+        assert ran("promtool", "check", "config", "--syntax-only", tmp_path / name)[0] == status, name
+
+
+def relabeled(labels, rules):
+    """What Prometheus makes of a target's labels; None where it drops it."""
+    for rule in rules:
+        value = ";".join(labels.get(name, "") for name in rule["source_labels"])
+        matched = re.fullmatch(rule.get("regex", "(.*)"), value)
+        action = rule.get("action", "replace")
+        if (action == "keep" and not matched) or (action == "drop" and matched):
+            return None
+        if action == "replace" and matched:
+            labels = labels | {rule["target_label"]: value}
+    return labels
+
+
+@needs_supply
+def test_prometheus_finds_each_pod_under_the_job_that_the_rules_go_by():
+    ((scrape,),) = (one["scrape_configs"] for one in documents(PODS))
+    (found,) = scrape["kubernetes_sd_configs"]
+    assert set(found) == {"role", "namespaces", "selectors"}
+    assert [found["role"], *(set(one) for one in found["selectors"])] == ["pod", {"role", "label"}]
+    chosen = re.search(r"in \((.*)\)", found["selectors"][0]["label"])[1].split(", ")
+    (beside,) = documents(DEPLOY / "prometheus" / "prometheus.yml")
+    jobs = set()
+    for one in (one for path in MANIFESTS for one in documents(path)):
+        if one["kind"] not in ("Deployment", "StatefulSet", "Job"):
+            continue
+        app = one["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]
+        ports = one["spec"]["template"]["spec"]["containers"][0].get("ports", [{"name": ""}])
+        target = {
+            "__meta_kubernetes_pod_phase": "Running",
+            "__meta_kubernetes_pod_label_app_kubernetes_io_name": app,
+            "__meta_kubernetes_pod_container_port_name": ports[0]["name"],
+            "__meta_kubernetes_pod_name": f"{app}-1",
+        }
+        made = relabeled(target, scrape["relabel_configs"])
+        assert (made is not None) == (app in chosen) == (one["kind"] != "Job")
+        if made is not None:
+            assert made["instance"] == f"{app}-1"
+            jobs.add(made["job"])
+        assert relabeled(target | {"__meta_kubernetes_pod_phase": "Failed"}, scrape["relabel_configs"]) is None
+    assert jobs == {one["job_name"] for one in beside["scrape_configs"]}
 
 
 @needs_supply

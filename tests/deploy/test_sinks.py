@@ -27,12 +27,24 @@ PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's package prometheus)")
 D = '{job="cmvigil-deliver",instance="d1"'
 STUCK, REFUSED = "CmvigilDeliveriesStuck", "CmvigilDeliveriesRefused"
+GONE, REFUSES = "CmvigilNoDeliverer", "CmvigilSinkRefuses"
 AGE = f'cmvigil_sink_oldest_pending_age_seconds{D},sink="pharmacy"}}'
 OTHER = f'cmvigil_sink_oldest_pending_age_seconds{D},sink="ehr"}}'
 UP, READY = f"up{D}}}", f"cmvigil_sink_ready{D}}}"
 WELL = {UP: "1x20", READY: "1x20", AGE: "0x20"}
 UNREADABLE = f'cmvigil_sink_changes_total{D},outcome="unreadable"}}'
-# alert, series, whether it fires after 10 minutes
+
+
+def attempts(delivered, refused):
+    """Attempts by outcome, minute by minute; two that have to come again."""
+    counts = {"delivered": delivered, "refused": refused, "later": "0x5 2x45"}
+    series = f'cmvigil_sink_deliveries_total{D},sink="ehr",outcome='
+    return {f'{series}"{outcome}"}}': values for outcome, values in counts.items()}
+
+
+LOOKED_AT = {REFUSES: "40m"}
+"""When, where it is not after 10 minutes."""
+# alert, series, whether it fires then
 CASES = [
     (STUCK, WELL, False),
     (STUCK, WELL | {AGE: "0+60x20"}, True),
@@ -46,6 +58,17 @@ CASES = [
     (REFUSED, {f'cmvigil_sink_refused{D},sink="ehr"}}': "1x5 0x15"}, False),
     (REFUSED, {UNREADABLE: "0x5 1x15"}, True),
     (REFUSED, {UNREADABLE: "1x20"}, False),
+    (GONE, {'up{job="cmvigil",instance="w1"}': "1x20"}, True),
+    (GONE, {UP: "1x3 stale", 'up{job="cmvigil",instance="w1"}': "1x20"}, True),
+    (GONE, {UP: "0x20"}, False),
+    # A token that has expired: nothing arrives any more.
+    (REFUSES, attempts("0+1x10 10x40", "0x10 0+1x40"), True),
+    (REFUSES, attempts("0+9x50", "0+11x50"), True),
+    (REFUSES, attempts("0+11x50", "0+9x50"), False),
+    # For less than 15 minutes.
+    (REFUSES, attempts("0x50", "0x27 1 2 3 4x20"), False),
+    # A quiet hour, and one change that the receiver does not understand.
+    (REFUSES, attempts("0x50", "0x15 1x35"), False),
 ]
 
 
@@ -59,7 +82,7 @@ def test_an_alert_fires_on_what_it_is_for_and_not_short_of_it(tmp_path, name, se
         "promql_expr_test": [
             {
                 "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}}) > 0 or vector(0)',
-                "eval_time": "10m",
+                "eval_time": LOOKED_AT.get(name, "10m"),
                 "exp_samples": [{"labels": "{}", "value": 1 if fires else 0}],
             }
         ],

@@ -177,7 +177,7 @@ def test_what_a_worker_tells_wakes_somebody_and_says_when_it_is_over(broker, pre
             until(lambda: ask('ALERTS{alertstate="firing"}') == [])
             assert "CmvigilCanarySilent" not in receiver.alerts("/pager")
             # An input that is refused is a ticket, from the first of its kind on.
-            poison = json.dumps(RESULT | {"unit": "furlong"}).encode()
+            poison = json.dumps(RESULT | {"collected_at": "yesterday"}).encode()
             send_raw(settings, "lab-results", [(PATIENT.encode(), poison)])
             until(lambda: "CmvigilDeadLetters" in receiver.alerts("/tickets"), 60)
             assert "CmvigilNoWorker" not in receiver.alerts("/pager")
