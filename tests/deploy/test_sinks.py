@@ -27,7 +27,7 @@ PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's package prometheus)")
 D = '{job="cmvigil-deliver",instance="d1"'
 STUCK, REFUSED = "CmvigilDeliveriesStuck", "CmvigilDeliveriesRefused"
-GONE, REFUSES = "CmvigilNoDeliverer", "CmvigilSinkRefuses"
+GONE, REFUSES, COMMITS = "CmvigilNoDeliverer", "CmvigilSinkRefuses", "CmvigilCommitsFail"
 AGE = f'cmvigil_sink_oldest_pending_age_seconds{D},sink="pharmacy"}}'
 OTHER = f'cmvigil_sink_oldest_pending_age_seconds{D},sink="ehr"}}'
 UP, READY = f"up{D}}}", f"cmvigil_sink_ready{D}}}"
@@ -42,7 +42,7 @@ def attempts(delivered, refused):
     return {f'{series}"{outcome}"}}': values for outcome, values in counts.items()}
 
 
-LOOKED_AT = {REFUSES: "40m"}
+LOOKED_AT = {REFUSES: "40m", COMMITS: "25m"}
 """When, where it is not after 10 minutes."""
 # alert, series, whether it fires then
 CASES = [
@@ -58,6 +58,8 @@ CASES = [
     (REFUSED, {f'cmvigil_sink_refused{D},sink="ehr"}}': "1x5 0x15"}, False),
     (REFUSED, {UNREADABLE: "0x5 1x15"}, True),
     (REFUSED, {UNREADABLE: "1x20"}, False),
+    (COMMITS, {f"cmvigil_sink_commits_fail{D}}}": "0x5 1x30"}, True),
+    (COMMITS, {f"cmvigil_sink_commits_fail{D}}}": "0x5 1x12 0x20"}, False),
     (GONE, {'up{job="cmvigil",instance="w1"}': "1x20"}, True),
     (GONE, {UP: "1x3 stale", 'up{job="cmvigil",instance="w1"}': "1x20"}, True),
     (GONE, {UP: "0x20"}, False),
