@@ -268,7 +268,11 @@ def say(k: Overdue, p: Patient, t: Time, level: Level, episode: Episode) -> Word
         f"{name.capitalize()} {phase}, course since {clock_text(state.start)}: {gap_text}",
         f"Due since {clock_text(episode.onset)}; no result is known that was collected since",
     ]
-    promises = promises_text(p, k.code)
+    drawn: dict[int, Time] = {}
+    for group in k.tests:
+        at = oldest(p, (group,), t)[0]
+        drawn |= dict.fromkeys(group, at if t < max(state.start, at) + force[0] else ALWAYS)
+    promises = promises_text(p, k.code, state.start, drawn)
     if promises:
         parts.append(promises)
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
