@@ -69,20 +69,20 @@ class KnowledgeView(msgspec.Struct):
 def view(plan: Plan) -> KnowledgeView:
     """All that a plan knows."""
     table = plan.table
-    sources = {name: source.title for name, source in plan.knowledge.sources.items()}
-    shared = [
-        number
-        for part in ("behavior", "renal", "baseline", "viral")
-        for number in numbers(table.get(part, {}), sources, part)
-    ]
+    sources = source_titles(plan)
     return KnowledgeView(
         plan.ruleset,
         sources,
         [_rule(plan, code, sources) for code in plan.rule_data],
         [_drug(plan, name, table["drugs"][name], sources) for name in plan.knowledge.drugs],
         [_analyte(key, table["analytes"][key], sources) for key in plan.knowledge.analytes],
-        shared,
+        _shared(plan, sources),
     )
+
+
+def _shared(plan: Plan, sources: dict[str, str]) -> list[NumberView]:
+    parts = ("behavior", "renal", "baseline", "viral")
+    return [number for part in parts for number in numbers(plan.table.get(part, {}), sources, part)]
 
 
 def numbers(table: Table, sources: dict[str, str], below: str = "") -> list[NumberView]:
@@ -92,6 +92,34 @@ def numbers(table: Table, sources: dict[str, str], below: str = "") -> list[Numb
         NumberView(prefix + ".".join(path), _plain(one["value"]), sources[one["source"]], one["tag"], one.get("note"))
         for path, one in numbers_in(table)
     ]
+
+
+def source_titles(plan: Plan) -> dict[str, str]:
+    """The title of every source."""
+    return {name: source.title for name, source in plan.knowledge.sources.items()}
+
+
+def numbers_for(plan: Plan, code: str) -> list[NumberView]:
+    """Every number that a rule's thresholds may be: its own, those that rules share, and the drugs'."""
+    sources = source_titles(plan)
+    found = numbers(plan.table["rules"][code], sources) + _shared(plan, sources)
+    for name, drug in plan.table["drugs"].items():
+        found += numbers(drug, sources, f"drugs.{name}")
+        if "renal" in drug:
+            renal = drug["renal"]
+            found.append(NumberView(f"drugs.{name}.renal", "bands", sources[renal["source"]], renal["tag"]))
+    return found
+
+
+def found_at(path: str, among: list[NumberView]) -> NumberView | None:
+    """The number that a path means: that with the longest part of it, else the first below it, or that ends in it."""
+    above = [one for one in among if f"{path}.".startswith(f"{one.path}.")]
+    if above:
+        return max(above, key=lambda one: len(one.path))
+    return next(
+        (one for one in among if one.path.startswith(f"{path}.") or one.path.endswith(f".{path}")),
+        None,
+    )
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever TOML holds
