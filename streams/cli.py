@@ -511,3 +511,7 @@ def deliver(
 def _exit(status: int) -> NoReturn:
     sys.stdout.flush()
     raise typer.Exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -16,7 +16,7 @@ from monitor.times import ALWAYS, DAY, NEVER, Time, iso, parse_time
 from monitor.types import Alert, Dose, Episode, Fact, Figure, Fold, Lab, Level, Person, Rule
 from monitor.units import MILLION, rounded_text
 from monitor.wording import amount_text, dose_text, name_text, transplant_text
-from streams.knowledge_view import NumberView, found_at, numbers, numbers_for, source_titles
+from streams.knowledge_view import NumberView, found_at, numbers_for, thresholds
 
 BEFORE: Final = 14 * DAY
 AFTER: Final = 3 * DAY
@@ -171,7 +171,7 @@ def _case(run: Run, then: Run | None, wanted: str, facts: list[Fact], as_of: Tim
         before[-1] if before else None,
         _moments(run, wanted, facts),
         _moments(then, wanted, facts) if then is not None and before else [],
-        numbers(plan.table["rules"][rule.code], source_titles(plan)),
+        thresholds(plan, rule.code, last.drug),
         list(plan.sources_of(rule, last.drug)),
         [_fact(p, fact, as_of, basis, opens) for fact in sorted(said, key=_time)],
         [_fact(p, fact, as_of, basis, opens) for fact in shown],

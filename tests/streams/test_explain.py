@@ -16,6 +16,7 @@ from streams.commands import explain as command
 from streams.commands.explain import lines_of
 from streams.explain import NoSuchAlert, explain
 from streams.knowledge_files import read_plan
+from streams.knowledge_view import thresholds, value_text
 from streams.rejects import Rejects
 from streams.replay import judge_log, read_log
 from streams.simulation import simulate, to_lines
@@ -369,3 +370,16 @@ def test_every_code_can_be_explained(tmp_path_factory):
             assert one.tag, f"{code}: no number at {one.number}"
         with pytest.raises(NoSuchAlert):
             explain(plan, own, "nonsense", log.last, None)
+
+
+def test_the_numbers_of_a_rule_have_those_that_it_shares_and_the_doses_of_its_bands():
+    def texts(code, drug):
+        return [f"{one.path}: {value_text(one.value)} [{one.tag}]" for one in thresholds(read_plan([]), code, drug)]
+
+    above = texts("dose-above-renal-band", "valganciclovir")
+    assert "renal.near_band: 0.1 [D]" in above
+    assert above[-1] == (
+        "drugs.valganciclovir.renal from 10 mL/min: induction 450 mg every 48 h; maintenance 450 mg every 84 h [F]"
+    )
+    assert not any("induction" in text for text in texts("dose-above-renal-band", None) + texts("aki", "foscarnet"))
+    assert "viral.high: 1000 [IU]/mL [D]" in texts("relapse", None)
