@@ -113,7 +113,7 @@ def promises_text(p: Patient, code: str, since: Time, drawn: Mapping[int, Time])
     found = []
     for fold in p.folds.values() if p.acts else ():
         rule = p.plan.rule_data[fold.rule.code]
-        if rule.monitored_by != code:
+        if code not in (rule.monitored_by or ()):
             continue
         last = min((drawn[source] for source in fold.rule.judged if source in drawn), default=ALWAYS)
         for episode in fold.episodes:
