@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from monitor.identity import alert_id, parts_of
@@ -14,6 +15,7 @@ from monitor.types import Act, Episode, Fold
 
 SEVERITY_RANK: Final = {"info": 0, "warning": 1, "critical": 2}
 _STATES: Final = {"acknowledge": "acknowledged", "snooze": "snoozed", "override": "overridden", "reopen": "open"}
+_UNKNOWN: Final[Mapping[int, Time]] = MappingProxyType({})
 
 
 class Standing(NamedTuple):
@@ -103,10 +105,11 @@ def unapplied(p: Patient) -> list[Act]:
     return [act for act in p.acts.values() if act.event_id not in applied]
 
 
-def promises_text(p: Patient, code: str, since: Time, drawn: Mapping[int, Time]) -> str:
+def promises_text(p: Patient, code: str, since: Time = NEVER, drawn: Mapping[int, Time] = _UNKNOWN) -> str:
     """What was promised when alerts that this test watches over were overridden ("will monitor ...").
 
-    Of alerts that are open or ended in the course that began at `since`, where the override is the last word on them.
+    Of alerts that are open or ended at `since`, when the course began, or later (NEVER: open ones alone), where the
+    override is the last word on them.
     `drawn`: for each analyte that the test asks for, when it was last collected; ALWAYS where it is overdue. A promise
     is kept where all of these that its alert is judged by were drawn since.
     """
