@@ -218,9 +218,10 @@ def _as_numbers(bands: BandsView) -> list[NumberView]:
 
 
 def numbers_for(plan: Plan, code: str) -> list[NumberView]:
-    """Every number that a rule's thresholds may be: its own, those that rules share, and the drugs'."""
+    """Every number that a rule's thresholds may be: its own, those that rules share, the analytes' and the drugs'."""
     sources = source_titles(plan)
     found = numbers(plan.table["rules"][code], sources) + _shared(plan, sources)
+    found += numbers(plan.table["analytes"], sources, "analytes")
     for name, drug in plan.table["drugs"].items():
         found += numbers(drug, sources, f"drugs.{name}")
         bands = bands_of(plan, name)

@@ -118,7 +118,8 @@ def _figures(moments: list[Moment], *, asked: bool) -> Iterator[str]:
         for one in moment.margins:
             head = f"{one.figure}: {one.meaning} {one.threshold} {one.unit}".rstrip()
             source = f"  [{one.tag}] {one.source}" if one.tag else ""
-            difference = f"{one.difference} {one.unit}".rstrip() + (f" ({one.percent} %)" if one.percent else "")
+            share = f" ({one.percent} %)" if one.percent is not None and one.unit != "%" else ""
+            difference = f"{one.difference} {one.unit}".rstrip() + share
             value = f"{one.value} {one.unit}".rstrip()
             rows.setdefault(head + source, []).append(f"{value:<18} {difference:<28} {moment.what} {moment.at}{known}")
     for head, lines in rows.items():

@@ -188,7 +188,17 @@ def test_figures_are_rounded_for_a_reader(log, figured, value, limit, difference
     (moment,) = json.loads(run(log, "--alert", id_of(log, "hypokalemia"), "--json"))["moments"]
     (one,) = moment["margins"]
     assert (one["difference"], one["percent"], one["source"], one["tag"]) == (difference, percent, "", "")
-    assert "  ratio: from " in run(log, "--alert", id_of(log, "hypokalemia"))
+    text = run(log, "--alert", id_of(log, "hypokalemia"))
+    assert "  ratio: from " in text
+    assert (f"{difference} ({percent} %)" in text) == (percent is not None)
+
+
+def test_a_share_of_a_share_is_not_shown(log, figured):
+    figure = Figure("of the least dose", 60, 80, "%", "warning below", "below")
+    rule = next(rule for rule in figured.rules if rule.code == "hypokalemia")
+    say = rule.say
+    rule.say = lambda p, t, level, episode: say(p, t, level, episode)._replace(figures=(figure,))
+    assert re.search(r"\n +60 % +-20 % +last ", run(log, "--alert", id_of(log, "hypokalemia")))
 
 
 PERSON = {

@@ -157,6 +157,7 @@ def test_where_there_are_no_tests_nothing_is_said_of_them(monkeypatch, tmp_path)
         ("drugs.foscarnet.renal.bands", "drugs.foscarnet.renal"),
         ("viral.high", "viral.high"),
         ("high", "viral.high"),
+        ("analytes.creatinine.plausible", "analytes.creatinine.plausible"),
         ("qt", None),
         ("belo", None),
     ],
