@@ -1,17 +1,21 @@
 """What pharmacists' actions make of an alert: silent or not, as a function of its steps, the actions and the time.
 
-"Until it worsens" means above the severity acted on.
+"Until it worsens" means above the severity acted on, or above the least that it has eased to since.
 """
 
+from collections.abc import Mapping
+from itertools import accumulate
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from monitor.identity import alert_id, parts_of
 from monitor.patient import Patient
-from monitor.times import NEVER, Time, clock_text
+from monitor.times import ALWAYS, NEVER, Time, clock_text
 from monitor.types import Act, Episode, Fold
 
 SEVERITY_RANK: Final = {"info": 0, "warning": 1, "critical": 2}
 _STATES: Final = {"acknowledge": "acknowledged", "snooze": "snoozed", "override": "overridden", "reopen": "open"}
+_UNKNOWN: Final[Mapping[int, Time]] = MappingProxyType({})
 
 
 class Standing(NamedTuple):
@@ -65,20 +69,19 @@ def acts_on(p: Patient, fold: Fold, episode: Episode) -> list[Act]:
 
 
 def _worsened(p: Patient, fold: Fold, episode: Episode, act: Act) -> bool:
-    """Whether the alert was, or was found to be, more severe than what was acted on."""
+    """Whether the alert was, or was found to be, more severe than the least that held since it was acted on.
+
+    Severities count in the order in which they became known. What was acted on may have been seen otherwise than it is
+    known by now: it makes nothing less severe that was acted on as worse.
+    """
     severities = fold.rule.severities
     known = [(max(t, known_at(p, fold, t)), SEVERITY_RANK[severities[level]]) for t, level in episode.steps]
     before = [rank for at, rank in known if at <= act.recorded]
-    if act.severity is not None:
-        acted = SEVERITY_RANK[act.severity]
-        after = before[-1:] + [rank for at, rank in known if at > act.recorded]
-    else:
-        acted = before[-1] if before else known[0][1]
-        after = [rank for at, rank in known if at > act.recorded]
-    worst = max(after, default=acted)
-    if act.action == "override":
-        return acted < SEVERITY_RANK["critical"] <= worst
-    return worst > acted
+    acted = SEVERITY_RANK[act.severity] if act.severity is not None else before[-1] if before else known[0][1]
+    after = [rank for at, rank in sorted(known, key=lambda step: step[0]) if at > act.recorded]
+    ranks = [acted, *(max(acted, rank) for rank in before[-1:]), *after]
+    enough = SEVERITY_RANK["critical"] if act.action == "override" else 0
+    return any(least < rank >= enough for least, rank in zip(accumulate(ranks, min), ranks[1:], strict=False))
 
 
 def known_at(p: Patient, fold: Fold, t: Time) -> Time:
@@ -102,14 +105,29 @@ def unapplied(p: Patient) -> list[Act]:
     return [act for act in p.acts.values() if act.event_id not in applied]
 
 
-def promises_text(p: Patient, code: str) -> str:
-    """What was promised when alerts that this test watches over were overridden ("will monitor ...")."""
+def promises_text(p: Patient, code: str, since: Time = NEVER, drawn: Mapping[int, Time] = _UNKNOWN) -> str:
+    """What was promised when alerts that this test watches over were overridden ("will monitor ...").
+
+    Of alerts that are open or ended at `since`, when the course began, or later (NEVER: open ones alone), where the
+    override is the last word on them.
+    `drawn`: for each analyte that the test asks for, when it was last collected; ALWAYS where it is overdue. A promise
+    is kept where all of these that its alert is judged by were drawn since.
+    """
     found = []
-    for act in sorted(p.acts.values(), key=lambda act: (act.recorded, act.event_id)):
-        parts = parts_of(act.alert_id)
-        if act.action != "override" or parts is None or not (act.reason or "").lower().startswith("will monitor"):
+    for fold in p.folds.values() if p.acts else ():
+        rule = p.plan.rule_data[fold.rule.code]
+        if code not in (rule.monitored_by or ()):
             continue
-        overridden = p.plan.rule_data.get(parts[0])
-        if overridden is not None and overridden.monitored_by == code:
-            found.append(f'{parts[0]} was overridden by {act.by} on {clock_text(act.recorded)}: "{act.reason}"')
-    return "; ".join(found)
+        last = min((drawn[source] for source in fold.rule.judged if source in drawn), default=ALWAYS)
+        for episode in fold.episodes:
+            acts = acts_on(p, fold, episode) if episode.end is None or episode.end >= since else []
+            if acts and _promises(acts[-1]) and last <= acts[-1].recorded:
+                found.append((acts[-1], rule.title))
+    return "; ".join(
+        f'{title} was overridden by {act.by} on {clock_text(act.recorded)}: "{act.reason}"'
+        for act, title in sorted(found, key=lambda one: (one[0].recorded, one[0].event_id))
+    )
+
+
+def _promises(act: Act) -> bool:
+    return act.action == "override" and (act.reason or "").lower().startswith("will monitor")

@@ -135,6 +135,7 @@ def explain(
         str | None, typer.Option(metavar="TIME", help="Also what was known at this ISO 8601 time with an offset.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+    whole: Annotated[bool, typer.Option("--all", help="Every fact of the same kinds, of all times.")] = False,
     codes: CodesOption = None,
     knowledge: KnowledgeOption = None,
 ) -> None:
@@ -145,7 +146,10 @@ def explain(
     """
     from streams.commands.explain import run_explain  # noqa: PLC0415
 
-    _exit(run_explain(logs, alert=alert, as_of=as_of, as_json=as_json, codes_path=codes, overlays=knowledge or []))
+    status = run_explain(
+        logs, alert=alert, as_of=as_of, as_json=as_json, whole=whole, codes_path=codes, overlays=knowledge or []
+    )
+    _exit(status)
 
 
 @app.command()
@@ -507,3 +511,7 @@ def deliver(
 def _exit(status: int) -> NoReturn:
     sys.stdout.flush()
     raise typer.Exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,26 +1,33 @@
 """The whole case for one alert: its life, the facts it rests on, the figures and thresholds, what was known when."""
 
-from typing import Any, Final, NamedTuple
+from contextlib import suppress
+from fractions import Fraction
+from itertools import compress
+from typing import Final, NamedTuple
 
 import msgspec
 
+from monitor.actions import SEVERITY_RANK
 from monitor.advance import advance, receive
 from monitor.identity import alert_id, parts_of
 from monitor.patient import Patient
-from monitor.plan import AnalyteInfo, Plan
-from monitor.times import ALWAYS, DAY, Time, iso, parse_time
-from monitor.types import EQUAL, Alert, Dose, Episode, Fact, Fold, Lab, Person, Rule
-from monitor.units import MILLION, decimal_text, rounded_text
-from monitor.wording import amount_text, dose_text, name_text, unit_text
-from streams.knowledge_view import NumberView, numbers
+from monitor.plan import Plan
+from monitor.times import ALWAYS, DAY, NEVER, Time, iso, parse_time
+from monitor.types import Alert, Dose, Episode, Fact, Figure, Fold, Lab, Level, Person, Rule
+from monitor.units import MILLION, rounded_text
+from monitor.wording import amount_text, dose_text, name_text, transplant_text
+from streams.knowledge_view import NumberView, found_at, numbers_for, thresholds
 
-_BEFORE: Final = 14 * DAY
-_AFTER: Final = 3 * DAY
-_LIMITS: Final = ("below", "critical_below", "recovered_once", "high", "low", "stage_3_from")
+BEFORE: Final = 14 * DAY
+AFTER: Final = 3 * DAY
+"""How far around an alert its facts are shown; of one that is open all that came after its onset."""
 
 
 class FactView(msgspec.Struct):
-    """A fact of the alert's timeline. `late`: it became known only after the time asked for."""
+    """A fact of the alert's timeline. `late`: it became known only after the time asked for.
+
+    `basis`: the verdict rests on it. `opens`: with it the course began.
+    """
 
     event_id: str
     kind: str
@@ -33,22 +40,43 @@ class FactView(msgspec.Struct):
     basis: bool
     value: float | None = None
     unit: str | None = None
+    opens: bool = False
 
 
 class Margin(msgspec.Struct):
-    """How far a figure lies from a threshold of its rule, in the unit of the result."""
+    """How far a figure lies from one threshold of its rule, in one unit; `number` is the threshold's path."""
 
-    event_id: str
     figure: str
+    value: str
+    unit: str
+    meaning: str
     threshold: str
-    name: str
     difference: str
+    percent: str | None
+    number: str
     source: str
     tag: str
 
 
+class Moment(msgspec.Struct):
+    """The figures at one moment of the alert, by what was known at `known_at`.
+
+    `what`: "raised", "worst", "last" (the step that its last words are of), "ended", "retracted" (before it was).
+    """
+
+    what: str
+    at: str
+    known_at: str
+    severity: str
+    margins: list[Margin]
+
+
 class Case(msgspec.Struct):
-    """All there is to say of one alert."""
+    """All there is to say of one alert.
+
+    `moments_then`: the figures as known at `as_of`, where that was asked for. `patient`: what was said of the person.
+    `earlier` and `later`: how many facts of the same kinds lie outside the time that `facts` covers.
+    """
 
     alert_id: str
     code: str
@@ -60,10 +88,14 @@ class Case(msgspec.Struct):
     now: Alert | None
     life: list[Alert]
     then: Alert | None
-    margins: list[Margin]
+    moments: list[Moment]
+    moments_then: list[Moment]
     numbers: list[NumberView]
     sources: list[str]
+    patient: list[FactView]
     facts: list[FactView]
+    earlier: int
+    later: int
     unjudged: list[str]
 
 
@@ -82,15 +114,17 @@ class Run(NamedTuple):
     said: list[Alert]
 
 
-def explain(plan: Plan, facts: dict[str, list[Fact]], wanted: str, until: Time, as_of: Time | None) -> Case:
-    """The case for an alert of a log. Raises NoSuchAlert."""
+def explain(
+    plan: Plan, facts: dict[str, list[Fact]], wanted: str, until: Time, as_of: Time | None, *, whole: bool = False
+) -> Case:
+    """The case for an alert of a log; with `whole` the facts of all times. Raises NoSuchAlert."""
     near: list[str] = []
     for patient_id, own in facts.items():
         run = _run(plan, patient_id, own, until)
         ids = [alert.alert_id for alert in run.said]
         if wanted in ids:
             then = None if as_of is None or as_of >= until else _run(plan, patient_id, own, as_of)
-            return _case(plan, run, then, wanted, own, until if as_of is None else as_of)
+            return _case(run, then, wanted, own, until if as_of is None else as_of, whole=whole)
         near += _near(wanted, ids)
     raise NoSuchAlert(sorted(set(near))[:5])
 
@@ -106,18 +140,24 @@ def _near(wanted: str, ids: list[str]) -> list[str]:
     return [one for one in ids if parts is None or ((found := parts_of(one)) is not None and found[0] == parts[0])]
 
 
-def _case(plan: Plan, run: Run, then: Run | None, wanted: str, facts: list[Fact], as_of: Time) -> Case:
+def _case(run: Run, then: Run | None, wanted: str, facts: list[Fact], as_of: Time, *, whole: bool) -> Case:
+    p, plan = run.patient, run.patient.plan
     life = [alert for alert in run.said if alert.alert_id == wanted]
-    before = None if then is None else [alert for alert in then.said if alert.alert_id == wanted]
+    before = [] if then is None else [alert for alert in then.said if alert.alert_id == wanted]
     last = life[-1]
-    fold, episode = _of(run.patient, wanted)
+    fold, episode = _of(p, wanted)
     rule = fold.rule
-    onset = episode.onset if episode is not None else _onset(life)
+    onset = episode.onset if episode is not None else parse_time(last.onset_at)
     end = episode.end if episode is not None else None
     basis = {one.event_id for alert in life for one in alert.evidence}
-    shown = [fact for fact in facts if _concerns(run.patient, rule, fact, onset, end, basis)]
-    own = numbers(plan.table["rules"][rule.code], {key: one.title for key, one in plan.knowledge.sources.items()})
-    views = [_fact(run.patient, fact, as_of, basis) for fact in sorted(shown, key=_time)]
+    opens = _course_start(p, last.drug, onset)
+    concerned = sorted((fact for fact in facts if _concerns(p, rule, fact, basis)), key=_time)
+    earliest, latest = onset - BEFORE, NEVER if episode is not None and end is None else (end or onset) + AFTER
+    kept = basis | opens
+    inside = [whole or one.event_id in kept or earliest <= _time(one) <= latest for one in concerned]
+    shown = list(compress(concerned, inside))
+    outside = [_time(fact) for fact, here in zip(concerned, inside, strict=True) if not here]
+    said = [fact for fact in facts if isinstance(fact, Person)]
     return Case(
         wanted,
         rule.code,
@@ -129,11 +169,15 @@ def _case(plan: Plan, run: Run, then: Run | None, wanted: str, facts: list[Fact]
         last,
         life,
         before[-1] if before else None,
-        _margins(run.patient, rule, basis, own),
-        own,
+        _moments(run, wanted, facts),
+        _moments(then, wanted, facts) if then is not None and before else [],
+        thresholds(plan, rule.code, last.drug),
         list(plan.sources_of(rule, last.drug)),
-        views,
-        sorted(reason for code, reason in run.patient.unjudged() if code == rule.code),
+        [_fact(p, fact, as_of, basis, opens) for fact in sorted(said, key=_time)],
+        [_fact(p, fact, as_of, basis, opens) for fact in shown],
+        sum(at < onset for at in outside),
+        sum(at >= onset for at in outside),
+        sorted(reason for code, reason in p.unjudged() if code == rule.code),
     )
 
 
@@ -147,13 +191,19 @@ def _of(p: Patient, wanted: str) -> tuple[Fold, Episode | None]:
     raise NoSuchAlert([])
 
 
-def _onset(life: list[Alert]) -> Time:
-    return parse_time(life[-1].onset_at)
+def _course_start(p: Patient, name: str | None, onset: Time) -> set[str]:
+    """The doses that the course began with; of an alert without a drug, the course of the dose before it."""
+    watched = tuple(sorted(p.plan.watched))
+    drug = p.plan.drug_index[name] if name is not None else p.last_dose(watched, onset)[1]
+    state = p.state(drug, onset) if drug in p.plan.watched else None
+    if state is None:
+        return set()
+    return {
+        dose.event_id for dose in p.dose_facts.values() if (dose.drug, dose.at) == (drug, state.start) and dose.given
+    }
 
 
-def _concerns(p: Patient, rule: Rule, fact: Fact, onset: Time, end: Time | None, basis: set[str]) -> bool:
-    if fact.event_id in basis:
-        return True
+def _concerns(p: Patient, rule: Rule, fact: Fact, basis: set[str]) -> bool:
     inputs = {*rule.judged, *rule.lazy, *rule.quiet, *rule.told}
     labs = len(p.plan.analytes)
     if isinstance(fact, Lab):
@@ -162,14 +212,14 @@ def _concerns(p: Patient, rule: Rule, fact: Fact, onset: Time, end: Time | None,
         concerned = fact.drug >= 0 and (labs + fact.drug in inputs or p.plan.course_input(fact.drug) in inputs)
     else:
         return False
-    return concerned and onset - _BEFORE <= _time(fact) <= (onset if end is None else end) + _AFTER
+    return concerned or fact.event_id in basis
 
 
 def _time(fact: Fact) -> Time:
     return fact.at if isinstance(fact, Lab | Dose) and fact.at != ALWAYS else fact.recorded
 
 
-def _fact(p: Patient, fact: Fact, as_of: Time, basis: set[str]) -> FactView:
+def _fact(p: Patient, fact: Fact, as_of: Time, basis: set[str], opens: set[str]) -> FactView:
     kind, what, text, status, value, unit = "action", "action", "", "", None, None
     if isinstance(fact, Lab):
         kind, what = "lab", "result"
@@ -184,7 +234,7 @@ def _fact(p: Patient, fact: Fact, as_of: Time, basis: set[str]) -> FactView:
         if fact.drug >= 0:
             what, text = name_text(p.plan.drugs[fact.drug].name), dose_text(p, fact)
     elif isinstance(fact, Person):
-        kind, what = "patient", "patient"
+        kind, what, text = "patient", "patient", _person_text(fact)
     late = fact.recorded > as_of
     return FactView(
         fact.event_id,
@@ -198,39 +248,78 @@ def _fact(p: Patient, fact: Fact, as_of: Time, basis: set[str]) -> FactView:
         fact.event_id in basis,
         value,
         unit,
+        fact.event_id in opens,
     )
 
 
-def _margins(p: Patient, rule: Rule, basis: set[str], own: list[NumberView]) -> list[Margin]:
-    """Every figure of the evidence against every limit of the rule that is in its analyte's units."""
-    found = []
-    data: Any = p.plan.rule_data[rule.code]
-    for event_id in basis:
-        lab = p.lab_facts.get(event_id)
-        if lab is None or lab.analyte < 0 or lab.mark != EQUAL or lab.unit < 0 or lab.grade is not None:
-            continue
-        analyte = p.plan.analytes[lab.analyte]
-        for name in _LIMITS:
-            number = next((one for one in own if one.path.rpartition(".")[2] == name), None)
-            amount = getattr(data, name, None)
-            if number is None or amount is None or getattr(data, "analyte", analyte.key) != analyte.key:
-                continue
-            found.append(_margin(analyte, lab, name, amount, number, p))
-    return sorted(found, key=lambda one: (one.event_id, one.name))
+def _person_text(person: Person) -> str:
+    """What a patient event says: `male, born 1975-07-01, allogeneic HCT 2026-01-02, donor positive, dialysis: no`."""
+    parts = [person.sex, None if person.birth is None else f"born {iso(person.birth)[:10]}"]
+    if person.transplant is not None:
+        at = f" {iso(person.transplant_at)[:10]}" if person.transplant_at is not None else ""
+        parts.append(f"{transplant_text(person.transplant)}{at}" if person.transplant != "none" else "no transplant")
+    for name, serology in (("donor", person.donor), ("recipient", person.recipient)):
+        parts.append(None if serology is None else f"CMV serology of the {name}: {serology}")
+    for name, holds in (("dialysis", person.dialysis), ("HIV", person.hiv)):
+        parts.append(None if holds is None else f"{name}: {'yes' if holds else 'no'}")
+    return ", ".join(part for part in parts if part) or "nothing that is read"
 
 
-def _margin(analyte: AnalyteInfo, lab: Lab, name: str, amount: Any, number: NumberView, p: Patient) -> Margin:  # noqa: ANN401
-    limit = analyte.amounts(amount)[lab.unit]
-    scale = analyte.scale[lab.unit]
-    unit = unit_text(analyte.unit_names[lab.unit])
-    difference = rounded_text((lab.canon - limit) / scale / MILLION, 3)
-    share = f" ({rounded_text((lab.canon - limit) * 100 / limit, 1)} %)" if limit else ""
+# Figures beside thresholds ---------------------------------------------------------------------------------------
+
+
+def _moments(run: Run, wanted: str, facts: list[Fact]) -> list[Moment]:
+    """Where an open alert stands; of one that is over, its worst and its end; of one taken back, what it had been."""
+    p = run.patient
+    fold, episode = _of(p, wanted)
+    if episode is None:
+        stood = [alert for alert in run.said if alert.alert_id == wanted and alert.status != "retracted"]
+        earlier = _run(p.plan, p.id, facts, parse_time(stood[-1].emitted_at))
+        found = _moments(earlier, wanted, facts)
+        return [msgspec.structs.replace(one, what="retracted") for one in found[-1:]]
+    if episode.end is None:
+        t, level = episode.steps[-1]
+        found = [_moment(p, fold, episode, "raised" if t == episode.onset else "last", t, level)]
+    else:
+        ranks = [SEVERITY_RANK[fold.rule.severities[level]] for _, level in episode.steps]
+        t, level = episode.steps[ranks.index(max(ranks))]
+        found = [_moment(p, fold, episode, "raised" if t == episode.onset else "worst", t, level)]
+        # Words are written for where an alert stands: at its end what they speak of may be gone, whatever fails then.
+        with suppress(Exception):
+            found.append(_moment(p, fold, episode, "ended", episode.end, episode.steps[-1][1]))
+    return [one for one in found if one.margins]
+
+
+def _moment(p: Patient, fold: Fold, episode: Episode, what: str, t: Time, level: Level) -> Moment:
+    p.judging = fold
+    rule = fold.rule
+    known = numbers_for(p.plan, rule.code)
+    margins = [_margin(figure, known) for figure in rule.say(p, t, level, episode).figures]
+    return Moment(what, iso(t), iso(p.clock), rule.severities[level], margins)
+
+
+def _margin(figure: Figure, known: list[NumberView]) -> Margin:
+    difference = Fraction(figure.value) - figure.limit
+    number = found_at(figure.number, known)
     return Margin(
-        lab.event_id,
-        amount_text(p, lab),
-        f"{decimal_text(limit // scale)} {unit}",
-        name.replace("_", " "),
-        f"{difference} {unit}{share}",
-        number.source,
-        number.tag,
+        figure.what,
+        _text(figure.value),
+        figure.unit,
+        figure.meaning,
+        _text(figure.limit),
+        _signed(difference),
+        _signed(difference * 100 / figure.limit, 1) if figure.limit else None,
+        figure.number,
+        number.source if number is not None else "",
+        number.tag if number is not None else "",
     )
+
+
+def _text(value: Fraction | int, digits: int = 3) -> str:
+    """A figure for a reader; what is too small to be seen in so many places has more."""
+    text = rounded_text(value, digits)
+    return rounded_text(value, 6) if value and text in ("0", "-0") else text
+
+
+def _signed(value: Fraction, digits: int = 3) -> str:
+    return f"+{_text(value, digits)}" if value > 0 else _text(value, digits)

@@ -1,8 +1,9 @@
 """The page docs/rules.md: every code as a pharmacist reads it, made from the knowledge itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from itertools import groupby
 
-from streams.knowledge_view import DrugView, KnowledgeView, NumberView, RuleView, value_text
+from streams.knowledge_view import DrugView, KnowledgeView, NumberView, RuleView, band_text, value_text
 
 _HEAD = """# What the monitor says
 
@@ -12,16 +13,18 @@ project's choice.
 """
 
 
-def page(knowledge: KnowledgeView, tests: Mapping[str, list[str]]) -> str:
-    """The page as Markdown. `tests`: the test files that name each code."""
-    parts = [_HEAD, *("\n".join(_rule(rule, tests.get(rule.code, []))) for rule in knowledge.rules)]
+def page(knowledge: KnowledgeView) -> str:
+    """The page as Markdown."""
+    parts = [_HEAD.rstrip()]
+    for section, rules in groupby(knowledge.rules, key=lambda rule: rule.section):
+        parts += [f"## {section}", *("\n".join(_rule(rule)) for rule in rules)]
     parts.append("\n".join(_dosing(knowledge)))
     parts.append("## Shared numbers\n\n" + "\n".join(_numbers(knowledge.shared)))
     return "\n\n".join(parts) + "\n"
 
 
-def _rule(rule: RuleView, tests: list[str]) -> Iterator[str]:
-    yield f"## {rule.code}\n"
+def _rule(rule: RuleView) -> Iterator[str]:
+    yield f"### {rule.code}\n"
     yield (
         f"**{rule.title}.** {' or '.join(rule.severities)}" + (f"; {', '.join(rule.drugs)}" if rule.drugs else "") + "."
     )
@@ -30,14 +33,16 @@ def _rule(rule: RuleView, tests: list[str]) -> Iterator[str]:
     yield ""
     yield f"Ends: {rule.ends}."
     yield ""
-    yield from _numbers(rule.numbers)
+    yield from _numbers([*rule.numbers, *rule.shared])
+    if rule.bands:
+        yield "\nWhat the labels permit: [Dosing by clearance](#dosing-by-clearance)."
     yield ""
     yield from (f"- {severity}: {text}" for severity, text in rule.advice.items())
     yield ""
     yield f"Sources: {'; '.join(rule.sources)}."
-    if tests:
+    if rule.tests:
         yield ""
-        yield f"Tests: {', '.join(f'`{name}`' for name in tests)}."
+        yield f"Tests: {', '.join(f'`{name}`' for name in rule.tests)}."
 
 
 def _numbers(numbers: list[NumberView]) -> Iterator[str]:
@@ -56,8 +61,8 @@ def _dosing(knowledge: KnowledgeView) -> Iterator[str]:
 
 def _bands(drug: DrugView) -> Iterator[str]:
     yield f"\n### {drug.name}\n"
-    yield "| clearance | induction | maintenance or prophylaxis |"
+    yield f"{drug.bands_source} [{drug.bands_tag}]\n"
+    yield f"| clearance, {drug.bands_index} | induction | maintenance or prophylaxis |"
     yield "| --- | --- | --- |"
     for band in drug.bands:
-        bound = f"over {band['over']}" if "over" in band else f"from {band['from']}"
-        yield f"| {bound} | {value_text(band['induction'])} | {value_text(band['maintenance'])} |"
+        yield f"| {band_text(band)} | {value_text(band['induction'])} | {value_text(band['maintenance'])} |"

@@ -268,7 +268,7 @@ def say(k: Overdue, p: Patient, t: Time, level: Level, episode: Episode) -> Word
         f"{name.capitalize()} {phase}, course since {clock_text(state.start)}: {gap_text}",
         f"Due since {clock_text(episode.onset)}; no result is known that was collected since",
     ]
-    promises = promises_text(p, k.code)
+    promises = promises_text(p, k.code, state.start, _drawn(k, p, state, episode.onset, t))
     if promises:
         parts.append(promises)
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
@@ -283,6 +283,16 @@ def _unknown_text(k: Overdue, p: Patient, state: DoseState, t: Time) -> str:
     given = p.given[k.drug]
     known = clearance(p, given.t[given.last(t)], renal.per_kg, p.plan.renal.creatinine_age)
     return f" (or maintenance, not known at the last dose: {known})" if isinstance(known, str) else ""
+
+
+def _drawn(k: Overdue, p: Patient, state: DoseState, onset: Time, t: Time) -> dict[int, Time]:
+    """When each analyte was last collected; ALWAYS where it is overdue by the gap that the alert began with."""
+    gap = (gap_in_force(k, p, state, onset) or (k.shortest,))[0]
+    drawn: dict[int, Time] = {}
+    for group in k.tests:
+        at = oldest(p, (group,), t)[0]
+        drawn |= dict.fromkeys(group, at if t < max(state.start, at) + gap else ALWAYS)
+    return drawn
 
 
 def _in_sentence(title: str) -> str:

@@ -1,16 +1,17 @@
 """`cmvigil explain`: the whole case for one alert, drawn in the terminal."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from monitor.knowledge import KnowledgeError
+from monitor.times import duration_text
 from streams.codes import read_codes
 from streams.commands.common import OK, Unusable, reader_left, refuse, time_of
-from streams.explain import Case, FactView, NoSuchAlert, explain
+from streams.explain import AFTER, BEFORE, Case, FactView, Moment, NoSuchAlert, explain
 from streams.knowledge_files import read_plan
 from streams.knowledge_view import value_text
 from streams.logs import UnusableInput
@@ -19,7 +20,7 @@ from streams.replay import read_log
 
 _WIDTH: Final = 40
 _MOST: Final = 60
-"""Rows of the timeline; of more, those of the evidence and the nearest to the onset are shown."""
+"""Rows of the timeline; of more, the course's first dose, the evidence and the nearest to the onset are shown."""
 
 
 def run_explain(
@@ -28,6 +29,7 @@ def run_explain(
     alert: str,
     as_of: str | None,
     as_json: bool,
+    whole: bool = False,
     codes_path: Path | None,
     overlays: list[Path],
 ) -> int:
@@ -37,14 +39,14 @@ def run_explain(
         then = time_of(as_of, "--as-of")
         log = read_log(plan, logs, Rejects(None), codes=read_codes(codes_path, plan))
         try:
-            case = explain(plan, log.facts, alert, log.last, then)
+            case = explain(plan, log.facts, alert, log.last, then, whole=whole)
         except NoSuchAlert as error:
             near = "".join(f"\n  {one}" for one in error.near)
             raise Unusable(f"--alert: no such alert in these logs{'; perhaps' if near else ''}{near}") from None
         if as_json:
             sys.stdout.write(msgspec.json.format(msgspec.json.encode(case), indent=2).decode() + "\n")
         else:
-            sys.stdout.write("\n".join(lines_of(case, asked=then is not None)) + "\n")
+            sys.stdout.write("\n".join(lines_of(case, asked=then is not None, whole=whole)) + "\n")
         sys.stdout.flush()
     except (UnusableInput, Unusable, KnowledgeError) as error:
         return refuse(error)
@@ -53,7 +55,7 @@ def run_explain(
     return OK
 
 
-def lines_of(case: Case, *, asked: bool) -> Iterator[str]:
+def lines_of(case: Case, *, asked: bool, whole: bool = False) -> Iterator[str]:
     """The case as text."""
     now = case.now
     assert now is not None
@@ -77,17 +79,19 @@ def lines_of(case: Case, *, asked: bool) -> Iterator[str]:
     for alert in case.life:
         reason = f"  ({alert.reason})" if alert.reason else ""
         yield f"  {alert.emitted_at}  {alert.seq}  {alert.status:<12} {alert.severity:<8} {alert.title}{reason}"
-    if case.margins:
+    if case.moments or case.moments_then:
         yield ""
-        yield "FIGURE AND THRESHOLD"
-        for margin in case.margins:
-            yield (
-                f"  {margin.figure:<16} {margin.name} {margin.threshold}: {margin.difference}"
-                f"  [{margin.tag}] {margin.source}"
-            )
+        yield "FIGURES AND THRESHOLDS"
+        yield from _figures([*case.moments_then, *case.moments], asked=asked)
+    if case.patient:
+        yield ""
+        yield "PATIENT"
+        for fact in case.patient:
+            mark = ("*" if fact.basis else " ") + ("+" if fact.late else " ")
+            yield f"  {mark}known {fact.recorded_at}  {fact.text}"
     yield ""
     yield "TIMELINE  (* the verdict rests on it; + known only after the time asked for)"
-    yield from _timeline(case)
+    yield from _timeline(case, whole=whole)
     yield ""
     yield "NUMBERS OF THE RULE"
     for number in case.numbers:
@@ -106,33 +110,78 @@ def lines_of(case: Case, *, asked: bool) -> Iterator[str]:
         yield f"  {now.recommendation or case.life[0].recommendation}"
 
 
-def _timeline(case: Case) -> Iterator[str]:
-    facts = _chosen(case)
-    scales = _scales(facts)
+def _figures(moments: list[Moment], *, asked: bool) -> Iterator[str]:
+    """Each figure with one threshold, and below it how far it lay from it at each moment."""
+    rows: dict[str, list[str]] = {}
+    for moment in moments:
+        known = f", known {moment.known_at}" if asked else ""
+        for one in moment.margins:
+            head = f"{one.figure}: {one.meaning} {one.threshold} {one.unit}".rstrip()
+            source = f"  [{one.tag}] {one.source}" if one.tag else ""
+            share = f" ({one.percent} %)" if one.percent is not None and one.unit != "%" else ""
+            difference = f"{one.difference} {one.unit}".rstrip() + share
+            value = f"{one.value} {one.unit}".rstrip()
+            rows.setdefault(head + source, []).append(f"{value:<18} {difference:<28} {moment.what} {moment.at}{known}")
+    for head, lines in rows.items():
+        yield f"  {head}"
+        yield from (f"      {line}" for line in lines)
+
+
+def _timeline(case: Case, *, whole: bool) -> Iterator[str]:
+    shown = {id(fact) for fact in (case.facts if whole else _chosen(case))}
+    scales = _scales(fact for fact in case.facts if id(fact) in shown)
     shown_onset = False
-    for fact in facts:
+    if case.earlier:
+        yield _outside(case.earlier, f"{duration_text(BEFORE)} before the onset")
+    left_out = 0
+    for fact in case.facts:
+        if id(fact) not in shown:
+            left_out += 1
+            continue
+        if left_out:
+            yield _left_out(left_out)
+            left_out = 0
         if not shown_onset and fact.at >= case.onset_at:
             shown_onset = True
-            yield f"    {case.onset_at:<20} {'-' * 8} onset {'-' * 40}"
+            yield _onset(case)
         mark = ("*" if fact.basis else " ") + ("+" if fact.late else " ")
         known = "" if fact.recorded_at == fact.at else f"  known {fact.recorded_at}"
         odd = "" if fact.status in ("final", "completed", "") else f" [{fact.status}]"
         text = fact.text if fact.kind == "administration" else f"{fact.what} {fact.text}"
-        yield f"  {mark}{fact.at:<20} {_bar(fact, scales)} {text}{odd}{known}"
+        first = "  (first dose of the course)" if fact.opens else ""
+        yield f"  {mark}{fact.at:<20} {_bar(fact, scales)} {text}{odd}{first}{known}"
+    if left_out:
+        yield _left_out(left_out)
+    if not shown_onset:
+        yield _onset(case)
+    if case.later:
+        yield _outside(case.later, f"{duration_text(AFTER)} after the end")
+
+
+def _onset(case: Case) -> str:
+    return f"    {case.onset_at:<20} {'-' * 8} onset {'-' * 40}"
+
+
+def _outside(rows: int, where: str) -> str:
+    return f"    ... {rows} of more than {where} not shown (--all shows all)"
+
+
+def _left_out(rows: int) -> str:
+    return f"    ... {rows} left out here (--all shows all)"
 
 
 def _chosen(case: Case) -> list[FactView]:
     if len(case.facts) <= _MOST:
         return case.facts
-    basis = [fact for fact in case.facts if fact.basis]
-    others = [fact for fact in case.facts if not fact.basis]
+    kept = [fact for fact in case.facts if fact.basis or fact.opens]
+    others = [fact for fact in case.facts if not (fact.basis or fact.opens)]
     middle = sum(fact.at < case.onset_at for fact in others)
-    room = max(_MOST - len(basis), 10)
+    room = max(_MOST - len(kept), 10)
     start = max(0, min(middle - room * 2 // 3, len(others) - room))
-    return sorted([*basis, *others[start : start + room]], key=lambda fact: fact.at)
+    return [*kept, *others[start : start + room]]
 
 
-def _scales(facts: list[FactView]) -> dict[tuple[str, str | None], tuple[float, float]]:
+def _scales(facts: Iterable[FactView]) -> dict[tuple[str, str | None], tuple[float, float]]:
     """Least and greatest value of each analyte and unit."""
     found: dict[tuple[str, str | None], tuple[float, float]] = {}
     for fact in facts:

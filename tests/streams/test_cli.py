@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from streams.cli import app
 
+ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = typer.main.get_command(app).commands
 
 
@@ -37,6 +38,12 @@ def test_the_readme_names_every_command():
 
 def test_version():
     assert CliRunner().invoke(app, ["--version"]).stdout.startswith("cmvigil ")
+
+
+@pytest.mark.parametrize("module", ["streams", "streams.cli"])
+def test_it_runs_as_a_module(module):
+    done = subprocess.run([sys.executable, "-m", module, "rules", "aki"], capture_output=True, cwd=ROOT, check=True)
+    assert b"Acute kidney injury" in done.stdout
 
 
 def test_a_reader_of_a_table_that_leaves_is_no_failure():

@@ -7,7 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from streams.cli import app
+from streams.commands import rules as command
 from streams.knowledge_files import read_plan
+from streams.knowledge_view import SECTIONS, found_at, numbers_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +47,129 @@ def test_one_code_whole():
     assert "critical_below" in text
     assert "0.5 10*3/uL" in text
     assert "no such code" in run("nonsense", status=2)
+
+
+ORDER = [
+    *("aki", "foscarnet-renal-stop", "dose-above-renal-band", "probenecid-missing"),
+    *("neutropenia", "started-below-count-limits", "hypocalcemia", "hypophosphatemia"),
+    *("overdue-renal", "overdue-immunosuppressant-level", "refractory-cmv", "breakthrough-on-prophylaxis"),
+    *("letermovir-ciclosporin-dose", "interaction", "implausible-result", "suspect-sample"),
+]
+
+
+def test_codes_stand_in_the_order_in_which_a_pharmacist_reads_them():
+    rules = json.loads(run("--json"))["rules"]
+    codes = [rule["code"] for rule in rules]
+    assert sorted(codes) == sorted(code for section in SECTIONS.values() for code in section)
+    assert [code for code in codes if code in ORDER] == ORDER
+    text, page = run(), run("--page")
+    for shown in (text, page):
+        places = [
+            shown.index(f"\n{mark}{code}") for code in ORDER for mark in ("│ ", "### ") if f"\n{mark}{code}" in shown
+        ]
+        assert len(places) == len(ORDER)
+        assert places == sorted(places)
+    assert list(dict.fromkeys(rule["section"] for rule in rules)) == list(SECTIONS)
+    assert [line[3:] for line in page.splitlines() if line.startswith("## ")][: len(SECTIONS)] == list(SECTIONS)
+
+
+def test_a_rule_that_has_no_place_of_its_own_comes_last(monkeypatch):
+    monkeypatch.setitem(SECTIONS, "Data", ("implausible-result",))
+    last = json.loads(run("--json"))["rules"][-1]
+    assert (last["code"], last["section"]) == ("suspect-sample", "Other")
+
+
+def test_the_table_has_numbers_tags_sources_and_tests():
+    text = run()
+    rules = {rule["code"]: rule for rule in json.loads(run("--json"))["rules"]}
+    for number in (
+        "critical_below 2.5 mmol/L [F]",
+        "ratios 1.5, 2, 3 [K]",
+        "viral.refractory_rise 1 [K]",
+        "bands of foscarnet [F]",
+    ):
+        assert number in text
+    assert " │ kdigo-2012 " in text
+    assert "  kdigo-2012: KDIGO Clinical Practice Guideline" in text
+    assert f" {len(rules['aki']['tests'])} files " in text
+    # Every rule has numbers, or none because it has none anywhere: its analytes' own ranges are what it judges by.
+    assert [code for code, rule in rules.items() if not rule["numbers"] + rule["shared"]] == ["implausible-result"]
+
+
+def test_the_doses_by_clearance_stand_with_source_and_tag_in_every_view():
+    known = json.loads(run("--json"))
+    (above,) = (rule for rule in known["rules"] if rule["code"] == "dose-above-renal-band")
+    assert [(one["drug"], one["index"], one["tag"], len(one["bands"])) for one in above["bands"]] == [
+        ("foscarnet", "mL/min/kg", "F", 6),
+        ("ganciclovir", "mL/min", "F", 5),
+        ("valganciclovir", "mL/min", "F", 4),
+    ]
+    assert above["bands"][0]["source"].startswith("Foscarnet sodium injection")
+    drugs = {drug["name"]: drug for drug in known["drugs"]}
+    assert drugs["foscarnet"]["bands"] == above["bands"][0]["bands"]
+    assert (drugs["foscarnet"]["bands_tag"], drugs["foscarnet"]["bands_index"]) == ("F", "mL/min/kg")
+    assert drugs["cidofovir"]["bands_source"] is None
+    for text in (run(), run("dose-above-renal-band"), run("dose-below-renal-band")):
+        assert "foscarnet: Foscarnet sodium injection, US prescribing" in text
+        assert "│ over 1.4             │ 60 mg/kg every 8 h, 90 mg/kg every 12 h  │ 90 mg/kg every 24 h, 120" in text
+        assert "│ from 10           │ 450 mg every 48 h │ 450 mg every 84 h" in text
+    assert "every 8 h" not in run("hypokalemia")
+    page = run("--page")
+    assert (
+        "\nFoscarnet sodium injection, US prescribing information (NDA 020068), dosage, warnings and monitoring [F]"
+        in page
+    )
+    assert "| clearance, mL/min/kg | induction |" in page
+    assert page.count("[Dosing by clearance](#dosing-by-clearance)") == 2
+
+
+def test_one_code_has_its_sources_and_tests():
+    text = run("refractory-cmv")
+    assert "viral.treatment_days" in text
+    assert "\nSources:\n  " in text
+    assert "Tests: tests/" in text
+    (rule,) = json.loads(run("refractory-cmv", "--json"))["rules"]
+    assert "tests/streams/test_rules_command.py" in rule["tests"]
+    assert [number["path"] for number in rule["shared"]][-2:] == ["viral.refractory_rise", "viral.after_therapy"]
+
+
+def test_where_there_are_no_tests_nothing_is_said_of_them(monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "_ROOT", tmp_path)
+    assert "tests" not in json.loads(run("aki", "--json"))["rules"][0]
+    assert "Tests" not in run("aki")
+    assert " files" not in run()
+    assert "Tests:" not in run("--page")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_other.py").write_text('"aki"')
+    assert "tests" not in json.loads(run("aki", "--json"))["rules"][0]
+    (tmp_path / "pyproject.toml").write_text("")
+    assert json.loads(run("aki", "--json"))["rules"][0]["tests"] == ["tests/test_other.py"]
+    assert "1 file " in run()
+    assert "Tests: none" in run("anemia")
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("critical_below", "critical_below"),
+        ("drugs.foscarnet.tail", "drugs.foscarnet.tail"),
+        ("critical_below.0", "critical_below"),
+        ("drugs.foscarnet.renal.bands", "drugs.foscarnet.renal"),
+        ("viral.high", "viral.high"),
+        ("high", "viral.high"),
+        ("analytes.creatinine.plausible", "analytes.creatinine.plausible"),
+        ("qt", None),
+        ("belo", None),
+    ],
+)
+def test_a_threshold_is_found_by_the_longest_part_of_its_path(path, found):
+    number = found_at(path, numbers_for(read_plan([]), "hypokalemia"))
+    assert (number.path if number is not None else None) == found
+
+
+def test_a_table_of_a_rule_means_the_first_number_in_it():
+    number = found_at("qt", numbers_for(read_plan([]), "interaction"))
+    assert number.path == "qt.labs_within"
 
 
 def test_drugs_and_analytes_with_their_codes():
