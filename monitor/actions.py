@@ -110,6 +110,6 @@ def promises_text(p: Patient, code: str) -> str:
         if act.action != "override" or parts is None or not (act.reason or "").lower().startswith("will monitor"):
             continue
         overridden = p.plan.rule_data.get(parts[0])
-        if overridden is not None and overridden.monitored_by == code:
+        if overridden is not None and code in overridden.monitored_by:
             found.append(f'{parts[0]} was overridden by {act.by} on {clock_text(act.recorded)}: "{act.reason}"')
     return "; ".join(found)
