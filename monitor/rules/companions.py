@@ -51,7 +51,7 @@ class Fault(NamedTuple):
     """What is wrong with a dose, and the dose of the other drug that shows it."""
 
     text: str
-    beside: Dose | None
+    beside: Dose
 
 
 def build_letermovir(code: str, data: LetermovirData, plan: Plan) -> list[Rule]:
@@ -105,10 +105,10 @@ def judge_letermovir(k: Letermovir, p: Patient, t: Time, level: Level) -> Verdic
 def _fault(k: Letermovir, p: Patient, at: AtDose, total: Size) -> Fault | None:
     t = at.given.t[at.i]
     companion, name = _given(p, k.with_drug, t), p.plan.drugs[k.with_drug].name
-    with_it = companion is not None and t - companion.at <= k.within
-    if total >= k.too_much and with_it:
-        return Fault(f"{number_text(total)} mg beside {name}: too much", companion)
-    if total > k.too_little or with_it:
+    if companion is not None and t - companion.at <= k.within:
+        too_much = total >= k.too_much
+        return Fault(f"{number_text(total)} mg beside {name}: too much", companion) if too_much else None
+    if total > k.too_little:
         return None
     if companion is not None and companion.at >= at.state.start - k.within:
         span = duration_text(k.within)
@@ -135,18 +135,17 @@ def say_letermovir(k: Letermovir, p: Patient, t: Time, level: Level, episode: Ep
     fault = _fault(k, p, at, total)
     assert fault is not None
     name = p.plan.drugs[k.drug].name.capitalize()
-    beside = f" Last {dose_text(p, fault.beside)} on {clock_text(fault.beside.at)}." if fault.beside else ""
-    detail = f"{name} in the {duration_text(k.total_of)} up to {clock_text(t)}: {fault.text}.{beside}"
-    facts = (at.dose, *((fault.beside,) if fault.beside else ()))
+    beside = f"Last {dose_text(p, fault.beside)} on {clock_text(fault.beside.at)}"
+    detail = f"{name} in the {duration_text(k.total_of)} up to {clock_text(t)}: {fault.text}. {beside}."
+    facts = at.dose, fault.beside
     what, own = f"{name} of {duration_text(k.total_of)}", p.plan.drugs[k.with_drug].name
-    figures = [
+    before = f"{p.plan.drugs[fault.beside.drug].name} before the dose"
+    figures = (
         _mg(what, total, k.too_much, f"too much beside {own} from", "too_much_from"),
         _mg(what, total, k.too_little, f"too little without {own} up to", "too_little_up_to"),
-    ]
-    if fault.beside is not None:
-        before = f"{p.plan.drugs[fault.beside.drug].name} before the dose"
-        figures.append(span_margin(before, t - fault.beside.at, k.within, "beside it up to", "within"))
-    return Words(f"{name} {fault.text}", detail, k.data.advice.get("warning", ""), facts, tuple(figures))
+        span_margin(before, t - fault.beside.at, k.within, "beside it up to", "within"),
+    )
+    return Words(f"{name} {fault.text}", detail, k.data.advice.get("warning", ""), facts, figures)
 
 
 def _mg(what: str, size: Size, limit: int, meaning: str, number: str) -> Figure:

@@ -509,7 +509,7 @@ def _rebound(p: Patient, series: list[Reading], i: int) -> Hit | None:
 
 def _nadir(series: list[Reading], i: int, start: Time) -> int | None:
     """The least number of a series from a time to the load before the last but one, bounds left out."""
-    since = [other.lab for other in series[: i - 1] if other.state == NUMBER and other.at >= start]
+    since = [other.lab for other in series[: max(0, i - 1)] if other.state == NUMBER and other.at >= start]
     return min((lab.canon for lab in since if not is_bound(lab)), default=None)
 
 

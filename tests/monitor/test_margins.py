@@ -157,3 +157,15 @@ def test_potassium_magnesium_and_the_number_of_drugs_that_prolong_the_qt_interva
     assert found[0][1:4] == (1, 24, "h")
     assert found[-2][1:] == (Fraction(18, 5), Fraction(7, 2), "mmol/L", "worse below", "qt.potassium_below")
     assert found[-1][1:4] == (1, 2, "drugs")
+
+
+def test_a_rebound_after_clearance_may_have_no_nadir():
+    treated = [dose("ganciclovir", 350, at, indication="treatment") for at in every(12 * H, ZERO, 30 * D)]
+    clear = [lab("cmv", 137, day * D, comparator="<") for day in (5, 11)]
+    found = shown(
+        [patient(), *treated, lab("cmv", 9000, -D), *clear, lab("cmv", 2000, 13 * D)], 14 * D, "viral-rebound"
+    )
+    assert [one[:3] for one in found] == [("CMV DNA", 2000, 1000), ("treatment days by the CMV DNA", 14, 14)]
+    other = [lab("cmv", 2000, 13 * D, code="100675-8")]
+    found = shown([patient(), *treated, lab("cmv", 9000, -D), *clear, *other], 14 * D, "viral-rebound")
+    assert [one[0] for one in found] == ["CMV DNA", "treatment days by the CMV DNA"]

@@ -1,5 +1,7 @@
 """Response of the virus and duration of therapy: both sides of every threshold, precedence, and what ends an alert."""
 
+import re
+
 import pytest
 
 from tests.monitor.case import MINUTE, US, ZERO, D, H, alerts, dose, every, lab, patient, run, said, severity
@@ -513,3 +515,11 @@ def test_the_stop_criteria_name_a_drug_only_where_its_days_are_its_own():
     tablets = treated(30, drug="valganciclovir", amount=900)
     (raised,) = [one for one in alerts([*tablets, *clear], 22 * D + H) if one.code == STOP]
     assert "(at least 21 with valganciclovir)" in raised.detail
+
+
+def test_what_an_ended_alert_had_said_has_capital_letters():
+    low = [lab("calcium", 6.5, H), lab("ionized", 0.8, 2 * H)]
+    ended = alerts([patient(), dose("foscarnet", 6000, ZERO), *low], 9 * D)
+    details = [one.detail for one in ended if one.status == "resolved"]
+    assert details
+    assert not any(re.search(r"\. [a-z]", detail) for detail in details)
