@@ -503,7 +503,8 @@ def _rebound(p: Patient, series: list[Reading], i: int) -> Hit | None:
     if clearance is None or clearance.onset < therapy.start or clearance.onset == one.at:
         return None
     hit = _again(p, one, clearance.onset)
-    more = f"after clearance on {clock_text(clearance.onset)}, for which {viral.treatment_days} days are not asked for"
+    limit = f"the limit of {viral.treatment_days} treatment days does not apply"
+    more = f"after clearance on {clock_text(clearance.onset)}, where {limit}"
     return hit and Hit(hit.load, hit.before, f"{hit.why}, {more}")
 
 
@@ -523,7 +524,7 @@ def say_rebound(k: Rebound, p: Patient, t: Time, level: Level, episode: Episode)
     more = f"Joined therapy since {clock_text(therapy.start)}, {days_text(therapy.days)} by then"
     series = [other for other in found if other.series == one.series]
     high = lab_margin(p, one.lab, p.plan.viral.high, "raised once after clearance from", "viral.high")
-    figures = (*high, *_rise(p, series, series.index(one)))
+    figures = (*high, *_rise(p, series, next(i for i, other in enumerate(series) if other is one)))
     return _say(p, k.data.title, hit, more, k.data.advice.get("warning", ""), figures)
 
 
