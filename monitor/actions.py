@@ -116,7 +116,7 @@ def promises_text(p: Patient, code: str, since: Time = NEVER, drawn: Mapping[int
     found = []
     for fold in p.folds.values() if p.acts else ():
         rule = p.plan.rule_data[fold.rule.code]
-        if code not in (rule.monitored_by or ()):
+        if code not in rule.monitored_by:
             continue
         last = min((drawn[source] for source in fold.rule.judged if source in drawn), default=ALWAYS)
         for episode in fold.episodes:

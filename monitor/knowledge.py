@@ -111,10 +111,16 @@ class Decades(Sourced):
         return int(self.value * 2)
 
 
+def _rising(values: tuple[Decimal, ...]) -> tuple[Decimal, ...]:
+    if any(low >= high for low, high in itertools.pairwise(values)):
+        raise ValueError("the numbers must rise from one to the next")
+    return values
+
+
 class Ladder(Sourced):
     """Several rising numbers without a unit."""
 
-    value: tuple[PositiveDecimal, ...]
+    value: Annotated[tuple[PositiveDecimal, ...], AfterValidator(_rising)]
 
     @property
     def rising(self) -> tuple[Decimal, ...]:
@@ -332,27 +338,59 @@ class Viral(Entry):
     clear_series_within: Span
     quantifiable_before: Span
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if exceeds(self.low, self.high):
+            raise ValueError("low lies above high")
+        return self
+
+
+_ORDER = (
+    ("below", "recovered_once"),
+    ("below", "recovered_twice"),
+    ("above", "critical_from"),
+    ("above", "critical_above"),
+    ("too_little_up_to", "too_much_from"),
+    ("from_day", "to_day"),
+    ("gap", "given_up_after"),
+)
+"""Numbers of one rule of which the first may not lie above the second."""
+
+
+def exceeds(one: Sourced, other: Sourced) -> bool:
+    """Whether a number of knowledge lies above another, in any unit that both are given in."""
+    limits = _by_unit(other)
+    return any(unit in limits and value > limits[unit] for unit, value in _by_unit(one).items())
+
+
+def _by_unit(one: Any) -> dict[str, Decimal]:  # noqa: ANN401 - each kind of number has a value of its own
+    if isinstance(one, Amount | Dosage):
+        return {part.unit: part.value for part in (one.value if isinstance(one, Amount) else (one.value,))}
+    return {"": Decimal(one.value)}
+
+
+Codes = Annotated[tuple[str, ...], BeforeValidator(lambda codes: (codes,) if isinstance(codes, str) else codes)]
+"""One code or several."""
+
 
 class RuleData(Entry):
-    """What every rule's table has; each rule adds its own numbers."""
+    """What every rule's table has; each rule adds its own numbers. `monitored_by`: the overdue tests that watch it."""
 
     title: str
     condition: str = ""
     ends: str = ""
     references: tuple[SourceId, ...] = Field(min_length=1)
-    monitored_by: str | None = None
+    monitored_by: Codes = ()
     advice: dict[Severity, str] = {}
 
     @model_validator(mode="after")
-    def _critical_is_worse(self) -> Self:
-        for name in type(self).model_fields:
-            worse = getattr(self, name)
-            if "critical_below" in name and isinstance(worse, Amount):
-                limit = getattr(self, name.replace("critical_", ""))
-                if any(
-                    one.unit == other.unit and one.value > other.value for one in worse.value for other in limit.value
-                ):
-                    raise ValueError(f"{name} lies above the limit that it is worse than")
+    def _consistent(self) -> Self:
+        fields = type(self).model_fields
+        pairs = [(name, name.replace("critical_", "")) for name in fields if "critical_below" in name]
+        for low, high in (*pairs, *_ORDER):
+            lower, higher = getattr(self, low, None), getattr(self, high, None)
+            if isinstance(lower, Sourced) and isinstance(higher, Sourced) and exceeds(lower, higher):
+                raise ValueError(f"{low} lies above {high}")
         return self
 
     def suspect_limits(self, plan: Any) -> Any:  # noqa: ANN401 - the plan is built from this module

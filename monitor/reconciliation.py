@@ -149,7 +149,7 @@ def _close(p: Patient, fold: Fold, episode: Episode, status: str, now: Time, out
     last = _next(fold, episode, "resolved", level, rule.severities[level])
     last.title = words.title
     news = news_text(p, rule)
-    why = _WHY[episode.why] + (f"; {news}" if news else "")
+    why = (rule.why.get(episode.why) or _WHY[episode.why]) + (f"; {news}" if news else "")
     out.append(
         _alert(
             p,
@@ -159,7 +159,7 @@ def _close(p: Patient, fold: Fold, episode: Episode, status: str, now: Time, out
             status,
             now,
             f"Resolved: {words.title}",
-            f"From {iso(episode.onset)} to {iso(episode.end)}: {words.detail}",
+            sentences(f"From {iso(episode.onset)} to {iso(episode.end)}: {words.detail}"),
             "",
             [evidence_of(p, fact) for fact, _ in p.news if p.concerns(rule, fact)],
             why,

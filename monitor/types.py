@@ -183,7 +183,10 @@ class Rule(msgspec.Struct, gc=False, eq=False):
     named: Callable[["Patient", Time], str | None] | None = None
     inputs: frozenset[int] = frozenset()
     timed: frozenset[int] = frozenset()
-    """All that it listens to, and those at whose times its verdict may change, each column once; the plan sets both."""
+    why: dict[Level, str] = {}
+    """All that it listens to, and those at whose times its verdict may change, each column once; the plan sets both.
+    `why`: what ends its alerts, by verdict, where the usual words would mislead.
+    """
 
 
 class Episode(msgspec.Struct, eq=True):

@@ -1,7 +1,7 @@
 """Whether knowledge can be used: each fault with its file, key and reason."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -13,12 +13,16 @@ from monitor.knowledge import (
     Problem,
     RuleData,
     Table,
+    exceeds,
     file_of,
     numbers_in,
 )
 from monitor.units import UnitError
 
 T = TypeVar("T")
+
+_STRONGER: Final = {("cidofovir-reduce-dose", "cidofovir-stop"): "rise"}
+"""A number of two rules of which the second asks for more and replaces the first."""
 
 
 def validated(layers: Layers, models: Mapping[str, type[RuleData]]) -> tuple[Knowledge, dict[str, RuleData]]:
@@ -62,9 +66,25 @@ def validated(layers: Layers, models: Mapping[str, type[RuleData]]) -> tuple[Kno
             note(error, ("rules", code))
     if knowledge is not None:
         problems += _clashes(knowledge, layers)
+    problems += _across(data, models, layers)
     if problems or knowledge is None:
         raise KnowledgeError(problems)
     return knowledge, data
+
+
+def _across(data: dict[str, RuleData], models: Mapping[str, type[RuleData]], layers: Layers) -> Iterable[Problem]:
+    """What no single rule shows: a lesser rule that asks for more than the one that replaces it, a rule of no name."""
+    for (low, high), name in _STRONGER.items():
+        one, other = (getattr(data.get(code), name, None) for code in (low, high))
+        if one is not None and other is not None and exceeds(one, other):
+            for code, text in ((low, f"lies above that of {high}"), (high, f"lies below that of {low}")):
+                path = ("rules", code, name)
+                yield Problem(file_of(path, layers.origin), ".".join(path), text)
+    for code, rule in data.items():
+        for other in rule.monitored_by:
+            if other not in models:
+                path = ("rules", code, "monitored_by")
+                yield Problem(file_of(path, layers.origin), ".".join(path), "no such rule")
 
 
 def placed(build: Callable[[], T], path: Path, layers: Layers) -> T:

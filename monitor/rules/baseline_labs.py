@@ -8,10 +8,12 @@ from functools import partial
 import msgspec
 
 from monitor.knowledge import AnalyteName, DrugName, Entry, RuleData, Span
+from monitor.margins import span_margin
 from monitor.patient import Patient
 from monitor.plan import Kind, Plan
+from monitor.rules.overdue import first_dose, oldest
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
-from monitor.types import GONE, OVER, Episode, Level, Rule, Verdict, Words
+from monitor.types import GONE, OVER, Dose, Episode, Lab, Level, Rule, Verdict, Words
 
 
 class Tests(Entry):
@@ -100,7 +102,17 @@ def say(k: BaselineLabs, p: Patient, t: Time, level: Level, episode: Episode) ->
         f"{name} since {clock_text(start)}: not collected from {duration_text(k.before)} before the first dose to"
         f" {clock_text(t)}: {', '.join(missing)}."
     )
-    return Words(f"{name}: no baseline {', '.join(missing)}", detail, k.data.advice.get("warning", ""), ())
+    facts: list[Dose | Lab] = [first_dose(p, k.drug, start)]
+    figures = [span_margin("time since the first dose", t - start, k.after, "judged from", "after")]
+    for group in k.tests:
+        at, lab = oldest(p, (group,), t)
+        if lab is not None:
+            what = f"last {' or '.join(p.plan.analytes[one].name for one in group)} before the first dose"
+            figures.append(span_margin(what, start - at, k.before, "counts up to", "before"))
+            if start - at > k.before:
+                facts.append(lab)
+    advice = k.data.advice.get("warning", "")
+    return Words(f"{name}: no baseline {', '.join(missing)}", detail, advice, tuple(facts), tuple(figures))
 
 
 KINDS = {"baseline-labs-missing": Kind(BaselineLabsData, build)}

@@ -13,12 +13,13 @@ import msgspec
 from monitor.at_dose import doses_named
 from monitor.courses import INDUCTION, MAINTAINING
 from monitor.knowledge import Amount, DrugName, Number, RuleData, Span
+from monitor.margins import lab_margin, span_margin
 from monitor.patient import Patient, Reading, TherapyState
 from monitor.plan import HIV, Amounts, Kind, Plan
 from monitor.reading import is_below
 from monitor.therapy import going_on_until, last_of_course, therapy_at, therapy_going, therapy_with
 from monitor.times import ALWAYS, DAY, NEVER, Time, clock_text, duration_text
-from monitor.types import GONE, OVER, PAUSED, WAITING, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.types import GONE, OVER, PAUSED, WAITING, YIELDED, Episode, Figure, Lab, Level, Rule, Verdict, Words
 from monitor.virology import (
     BARE,
     CLEAR,
@@ -70,6 +71,7 @@ def build_clearance(code: str, data: ClearanceData, plan: Plan) -> list[Rule]:
             references=data.references,
             quiet=(*watched, *(plan.courses(drug) for drug in drugs)),
             rank=4,
+            why={OVER: f"{duration_text(plan.viral.after_therapy)} have passed since the therapy"},
         )
     ]
 
@@ -148,7 +150,14 @@ def say_clearance(k: Clearance, p: Patient, t: Time, level: Level, episode: Epis
         f" quantification. Joined therapy since {clock_text(therapy.start)}, {days_text(therapy.days)}."
         f" Immune status: {status}."
     )
-    return Words("Viral clearance", detail, k.data.advice.get("info", ""), (cleared.second, cleared.first, *immune))
+    viral, apart = p.plan.viral, cleared.second.at - cleared.first.at
+    since = t - (_over(p, cleared, t) - viral.after_therapy)
+    figures = (
+        span_margin("time between the two results", apart, viral.clear_apart, "at least", "viral.clear_apart"),
+        span_margin("time since the therapy", since, viral.after_therapy, "ends after", "viral.after_therapy"),
+    )
+    facts = (cleared.second, cleared.first, *immune)
+    return Words("Viral clearance", detail, k.data.advice.get("info", ""), facts, figures)
 
 
 def _latest(p: Patient, analyte: int, t: Time) -> Lab | None:
@@ -296,11 +305,14 @@ def say_stop(k: Stop, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
     found = readings(p, t)
     needed, drug = needed_days(k, p, therapy)
     facts = [found[-1].lab]
+    own = f" with {p.plan.drugs[drug].name}" if drug in k.days_of else ""
+    number = f"days_of.{p.plan.drugs[drug].name}" if drug in k.days_of else "viral.treatment_days"
+    figures = [
+        Figure("treatment days", therapy.days, needed, "d", "at least", number),
+        span_margin("age of the last CMV DNA", t - found[-1].at, k.load_age, "ends after", "load_age"),
+    ]
     parts = [
-        (
-            f"{days_text(therapy.days)} of joined therapy since {clock_text(therapy.start)} (at least {needed} with"
-            f" {p.plan.drugs[drug].name})"
-        ),
+        f"{days_text(therapy.days)} of joined therapy since {clock_text(therapy.start)} (at least {needed}{own})",
         f"Viral clearance, last {dated(p, found[-1].lab)} (at most {duration_text(k.load_age)} old)",
     ]
     run = cd4_run(k, p, t) if p.has_hiv(t) else None
@@ -310,15 +322,27 @@ def say_stop(k: Stop, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
             f" {amount_text(p, run[1])} on {clock_text(run[1].at)} (at least {duration_text(k.hiv_cd4_for)})"
         )
         facts += run
+        last = lab_margin(p, run[1], k.cd4_from, "at least", "cd4_from")
+        figures += (
+            *last,
+            span_margin("time since therapy began", t - therapy.start, k.hiv_therapy, "at least", "hiv_therapy"),
+            span_margin("length of the CD4 run", run[1].at - run[0].at, k.hiv_cd4_for, "at least", "hiv_cd4_for"),
+            span_margin("age of the last CD4 count", t - run[1].at, k.hiv_cd4_age, "ends after", "hiv_cd4_age"),
+        )
     else:
-        for analyte, least in ((k.lymphocytes, k.lymphocytes_from), (k.cd4, k.cd4_from)):
+        both = (k.lymphocytes, k.lymphocytes_from, "lymphocytes_from"), (k.cd4, k.cd4_from, "cd4_from")
+        for analyte, least, number in both:
             lab = _latest(p, analyte, t)
             if lab is not None and t - lab.at <= k.immune_age:
+                figures += lab_margin(p, lab, least, "at least", number)
+                what = f"age of {p.plan.analytes[analyte].name}"
+                figures.append(span_margin(what, t - lab.at, k.immune_age, "ends after", "immune_age"))
                 limit = cutoff_text(p.plan.analytes[analyte], least, lab)
                 parts.append(f"{dated(p, lab)} (at least {limit}, one of the two)")
                 facts.append(lab)
     parts.append("Clinical resolution and organ disease are not visible here")
-    return Words("Laboratory stop criteria met", ". ".join(parts) + ".", k.data.advice.get("info", ""), tuple(facts))
+    detail, advice = ". ".join(parts) + ".", k.data.advice.get("info", "")
+    return Words("Laboratory stop criteria met", detail, advice, tuple(facts), tuple(figures))
 
 
 # Step-down ---------------------------------------------------------------------------------------------------------
@@ -429,7 +453,12 @@ def say_step_down(k: StepDown, p: Patient, t: Time, level: Level, episode: Episo
         f"{days_text(days)} at induction intensity since {clock_text(therapy.start)} (threshold {k.days})."
         f" {dated(p, lab)}: not quantifiable."
     )
-    return Words(f"Step-down due after {days} days of induction", detail, k.data.advice.get("info", ""), (lab,))
+    figures = (
+        Figure("treatment days at induction intensity", days, k.days, "d", "due from", "days"),
+        span_margin("age of the last CMV DNA", t - lab.at, k.load_age, "raised up to", "load_age"),
+    )
+    title = f"Step-down due after {days} days of induction"
+    return Words(title, detail, k.data.advice.get("info", ""), (lab,), figures)
 
 
 KINDS = {

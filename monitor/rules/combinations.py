@@ -4,6 +4,7 @@ A combination begins with the dose that makes the drugs meet, and is over when o
 Numbers: `rules.nephrotoxic-combination`, `rules.interaction`.
 """
 
+from bisect import bisect_left
 from functools import partial
 from typing import Literal
 
@@ -11,18 +12,21 @@ import msgspec
 
 from monitor.at_dose import doses_named
 from monitor.knowledge import Amount, DrugName, Entry, Number, RuleData, Severity, Sourced, Span
-from monitor.patient import Patient
+from monitor.margins import lab_margin, span_margin
+from monitor.patient import Given, Patient
 from monitor.plan import Amounts, Kind, Plan
 from monitor.reading import is_below
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
-from monitor.types import GONE, OVER, Dose, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.types import GONE, OVER, Dose, Episode, Figure, Lab, Level, Rule, Verdict, Words
 from monitor.wording import dated, dose_text, name_text
 
 SPEAKS, SPEAKS_LOUDER = 1, 2
 
 
 class Meeting(msgspec.Struct, gc=False, frozen=True):
-    """Drugs that meet: the antiviral first. `intravenous`: those of them that count only so."""
+    """Drugs that meet: the antiviral first. `intravenous`: those of them that count only so. `spans_course`: the window
+    reaches from before the antiviral's first dose to after its last. `table`: where the rule's table has the numbers.
+    """
 
     drugs: tuple[int, ...]
     intravenous: frozenset[int]
@@ -30,6 +34,8 @@ class Meeting(msgspec.Struct, gc=False, frozen=True):
     over_after: Time
     effect: str
     advice: str
+    spans_course: bool = False
+    table: str = ""
 
 
 def last_given(k: Meeting, p: Patient, drug: int, t: Time) -> Dose | None:
@@ -45,6 +51,8 @@ def last_given(k: Meeting, p: Patient, drug: int, t: Time) -> Dose | None:
 
 def judge(k: Meeting, p: Patient, t: Time, level: Level) -> Verdict:
     """Raised by the dose that makes the drugs meet; over when one of them has not been given for a while."""
+    if k.spans_course:
+        return _judge_course(k, p, t, level)
     earliest, newest = _met(k, p, t)
     if level > 0:
         over = earliest + k.over_after + 1
@@ -52,6 +60,31 @@ def judge(k: Meeting, p: Patient, t: Time, level: Level) -> Verdict:
     if earliest == ALWAYS or newest != t or t - earliest > k.within:
         return GONE, NEVER
     return SPEAKS, earliest + k.over_after + 1
+
+
+def _judge_course(k: Meeting, p: Patient, t: Time, level: Level) -> Verdict:
+    """The same where the other drug may be given at any time of the antiviral's course.
+
+    The two meet at a dose of the other drug soon enough after the antiviral's last, or at the first dose of the
+    antiviral after it. They part a window after that dose of the antiviral.
+    """
+    drug, other = k.drugs
+    antiviral = p.given.get(drug)
+    beside = last_given(k, p, other, t)
+    i = antiviral.last(t) if antiviral is not None else -1
+    if antiviral is None or i < 0 or beside is None:
+        return GONE, NEVER
+    met = _meeting(antiviral, beside.at, t)
+    over = antiviral.t[met] + k.over_after + 1
+    if t >= over:
+        return OVER if level > 0 else GONE, NEVER
+    meets = beside.at == t or (met == i and antiviral.t[i] == t and antiviral.s[i].start - beside.at <= k.within)
+    return (SPEAKS, over) if level > 0 or meets else (GONE, NEVER)
+
+
+def _meeting(antiviral: Given, beside: Time, t: Time) -> int:
+    """Which dose of the antiviral goes with a dose of the other drug: the first after it, or else the last before."""
+    return min(bisect_left(antiviral.t, beside), antiviral.last(t))
 
 
 def _met(k: Meeting, p: Patient, t: Time) -> tuple[Time, Time]:
@@ -70,15 +103,40 @@ def say(k: Meeting, p: Patient, t: Time, level: Level, episode: Episode) -> Word
     doses = [dose for drug in k.drugs if (dose := last_given(k, p, drug, t)) is not None]
     names = [name_text(p.plan.drugs[drug].name) for drug in k.drugs]
     given = "; ".join(f"{dose_text(p, dose)} on {clock_text(dose.at)}" for dose in doses)
-    detail = f"{given}. Both within {duration_text(k.within)}: {k.effect}."
-    return Words(f"{names[0].capitalize()} with {' and '.join(names[1:])}: {k.effect}", detail, k.advice, tuple(doses))
+    within = duration_text(k.within)
+    met = f"Within {within} of the course of {names[0]}" if k.spans_course else f"Both within {within}"
+    title = f"{names[0].capitalize()} with {' and '.join(names[1:])}: {k.effect}"
+    detail = f"{given}. {met}: {k.effect}."
+    return Words(title, detail, k.advice, tuple(doses), tuple(_figures(k, p, t, doses)))
+
+
+def _figures(k: Meeting, p: Patient, t: Time, doses: list[Dose]) -> list[Figure]:
+    """How far apart the drugs were given, and how long ago each was."""
+    first, last = min(dose.at for dose in doses), max(dose.at for dose in doses)
+    over = f"{k.table}over_after" if k.over_after != k.within else f"{k.table}within"
+    found = [span_margin("time between the doses", last - first, k.within, "together up to", f"{k.table}within")]
+    if k.spans_course:
+        drug, other = (p.plan.drugs[one].name for one in k.drugs)
+        before = max(0, p.state_start(k.drugs[0], t) - doses[1].at)
+        met = p.given[k.drugs[0]].t[_meeting(p.given[k.drugs[0]], doses[1].at, t)]
+        return [
+            span_margin(f"{other} before the course", before, k.within, "together up to", f"{k.table}within"),
+            span_margin(f"time since {drug} beside it", t - met, k.over_after, "ends after", over),
+        ]
+    return found + [
+        span_margin(
+            f"time since the last {p.plan.drugs[dose.drug].name}", t - dose.at, k.over_after, "ends after", over
+        )
+        for dose in doses
+    ]
 
 
 def _rule(code: str, plan: Plan, k: Meeting, severity: str, references: tuple[str, ...]) -> Rule:
     inputs = tuple(plan.doses(plan.drugs[drug].name) for drug in k.drugs)
+    own = plan.drugs[k.drugs[0]].name
     return Rule(
         code,
-        plan.drugs[k.drugs[0]].name,
+        own,
         plan.drugs[k.drugs[1]].name,
         ("", severity),
         judged=inputs,
@@ -86,7 +144,13 @@ def _rule(code: str, plan: Plan, k: Meeting, severity: str, references: tuple[st
         judge=partial(judge, k),
         say=partial(say, k),
         references=references,
+        quiet=(plan.courses(own),) if k.spans_course else (),
+        why={OVER: _apart_text(k)},
     )
+
+
+def _apart_text(k: Meeting) -> str:
+    return f"one of the drugs was not given for {duration_text(k.over_after)}"
 
 
 # Nephrotoxic combinations ------------------------------------------------------------------------------------------
@@ -99,6 +163,7 @@ class NephrotoxicDrug(Entry):
     intravenous: tuple[DrugName, ...] = ()
     within: Span
     over_after: Span | None = None
+    spans_course: bool = False
     severity: Severity
 
     model_config = {"alias_generator": lambda name: name.rstrip("_"), "extra": "forbid", "frozen": True}
@@ -122,6 +187,8 @@ def build_nephrotoxic(code: str, data: NephrotoxicData, plan: Plan) -> list[Rule
                 (pairs.over_after or pairs.within).value,
                 "both injure the kidney",
                 data.advice.get(pairs.severity, ""),
+                pairs.spans_course,
+                f"drugs.{name}.",
             )
             rules.append(_rule(code, plan, k, pairs.severity, data.references))
     return rules
@@ -233,6 +300,7 @@ def _build_qt(code: str, data: InteractionData, plan: Plan, other: str) -> Rule:
         say=partial(say_qt, k),
         references=(qt.source,),
         lazy=(*doses_named(plan, tuple(one for one in qt.with_ if one != other)), potassium.index, magnesium.index),
+        why={OVER: _apart_text(meeting)},
     )
 
 
@@ -296,7 +364,15 @@ def say_qt(k: Qt, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     worse += [f"also {dose_text(p, dose)} on {clock_text(dose.at)}" for dose, _ in _others(k, p, t)]
     detail = words.detail + (f" Worse by: {'; '.join(worse)}." if worse and level == SPEAKS_LOUDER else "")
     advice = k.advice.get("warning" if level == SPEAKS_LOUDER else "info", "")
-    return Words(words.title, detail, advice, (*words.facts, *labs))
+    figures = list(words.figures)
+    for (analyte, below), number in zip(k.labs, ("qt.potassium_below", "qt.magnesium_below"), strict=True):
+        series = p.series[analyte]
+        i = series.last(t) if series is not None else -1
+        if series is not None and i >= 0 and t - series.t[i] <= k.labs_within:
+            figures += lab_margin(p, series.x[i], below, "worse below", number)
+    together = 1 + len(_others(k, p, t))
+    figures.append(Figure("QT-prolonging drugs", together, k.several, "drugs", "worse from", "qt.several_from"))
+    return Words(words.title, detail, advice, (*words.facts, *labs), tuple(figures))
 
 
 KINDS = {

@@ -3,6 +3,7 @@
 Judged at each dose of the antiviral. Numbers: `rules.letermovir-ciclosporin-dose`, `rules.maribavir-inducer-dose`.
 """
 
+from fractions import Fraction
 from functools import partial
 from typing import NamedTuple
 
@@ -11,11 +12,12 @@ import msgspec
 from monitor.at_dose import carried, doses_named, going_on, last_dose
 from monitor.dosing import number_text, sum_of_doses
 from monitor.knowledge import Dosage, DrugName, RuleData, Span
+from monitor.margins import span_margin
 from monitor.patient import AtDose, Patient, Size
 from monitor.plan import PERSON, Kind, Plan
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
-from monitor.types import GONE, OVER, Dose, Episode, Level, Rule, Verdict, Words
-from monitor.units import decimal_text
+from monitor.types import GONE, OVER, Dose, Episode, Figure, Level, Rule, Verdict, Words
+from monitor.units import MILLION, decimal_text
 from monitor.wording import dose_text
 
 
@@ -49,7 +51,7 @@ class Fault(NamedTuple):
     """What is wrong with a dose, and the dose of the other drug that shows it."""
 
     text: str
-    beside: Dose | None
+    beside: Dose
 
 
 def build_letermovir(code: str, data: LetermovirData, plan: Plan) -> list[Rule]:
@@ -103,10 +105,10 @@ def judge_letermovir(k: Letermovir, p: Patient, t: Time, level: Level) -> Verdic
 def _fault(k: Letermovir, p: Patient, at: AtDose, total: Size) -> Fault | None:
     t = at.given.t[at.i]
     companion, name = _given(p, k.with_drug, t), p.plan.drugs[k.with_drug].name
-    with_it = companion is not None and t - companion.at <= k.within
-    if total >= k.too_much and with_it:
-        return Fault(f"{number_text(total)} mg beside {name}: too much", companion)
-    if total > k.too_little or with_it:
+    if companion is not None and t - companion.at <= k.within:
+        too_much = total >= k.too_much
+        return Fault(f"{number_text(total)} mg beside {name}: too much", companion) if too_much else None
+    if total > k.too_little:
         return None
     if companion is not None and companion.at >= at.state.start - k.within:
         span = duration_text(k.within)
@@ -129,13 +131,25 @@ def say_letermovir(k: Letermovir, p: Patient, t: Time, level: Level, episode: Ep
     at = last_dose(p, k.drug, t)
     assert at is not None
     t = at.given.t[at.i]
-    fault = _fault(k, p, at, sum_of_doses(at.given, at.i, t - k.total_of - 1) or 0)
+    total = sum_of_doses(at.given, at.i, t - k.total_of - 1) or 0
+    fault = _fault(k, p, at, total)
     assert fault is not None
     name = p.plan.drugs[k.drug].name.capitalize()
-    beside = f" Last {dose_text(p, fault.beside)} on {clock_text(fault.beside.at)}." if fault.beside else ""
-    detail = f"{name} in the {duration_text(k.total_of)} up to {clock_text(t)}: {fault.text}.{beside}"
-    facts = (at.dose, *((fault.beside,) if fault.beside else ()))
-    return Words(f"{name} {fault.text}", detail, k.data.advice.get("warning", ""), facts)
+    beside = f"Last {dose_text(p, fault.beside)} on {clock_text(fault.beside.at)}"
+    detail = f"{name} in the {duration_text(k.total_of)} up to {clock_text(t)}: {fault.text}. {beside}."
+    facts = at.dose, fault.beside
+    what, own = f"{name} of {duration_text(k.total_of)}", p.plan.drugs[k.with_drug].name
+    before = f"{p.plan.drugs[fault.beside.drug].name} before the dose"
+    figures = (
+        _mg(what, total, k.too_much, f"too much beside {own} from", "too_much_from"),
+        _mg(what, total, k.too_little, f"too little without {own} up to", "too_little_up_to"),
+        span_margin(before, t - fault.beside.at, k.within, "beside it up to", "within"),
+    )
+    return Words(f"{name} {fault.text}", detail, k.data.advice.get("warning", ""), facts, figures)
+
+
+def _mg(what: str, size: Size, limit: int, meaning: str, number: str) -> Figure:
+    return Figure(what, Fraction(size) / MILLION, Fraction(limit, MILLION), "mg", meaning, number)
 
 
 # Inducers ----------------------------------------------------------------------------------------------------------
@@ -176,6 +190,7 @@ def build_inducer(code: str, data: InducerData, plan: Plan) -> list[Rule]:
             say=partial(say_inducer, k),
             references=data.references,
             quiet=inducers,
+            why={OVER: f"the course ended, or no such inducer was given for {duration_text(k.on_within)}"},
         )
     ]
 
@@ -232,7 +247,14 @@ def say_inducer(k: Inducer, p: Patient, t: Time, level: Level, episode: Episode)
         f" {clock_text(inducer.at)}. At least {decimal_text(least)} mg a dose beside {other}."
     )
     title = f"{name} {number_text(at.given.m[at.i] or 0)} mg beside {other}: at least {decimal_text(least)} mg"
-    return Words(title, detail, k.data.advice.get("warning", ""), (at.dose, inducer))
+    figures = []
+    for drug, most in k.least:
+        dose, beside = _given(p, drug, t), p.plan.drugs[drug].name
+        if dose is not None and t - dose.at <= k.on_within:
+            size = at.given.m[at.i] or 0
+            figures.append(_mg(f"{name} dose", size, most, f"beside {beside} at least", f"least.{beside}"))
+            figures.append(span_margin(f"{beside} before the dose", t - dose.at, k.on_within, "up to", "on_within"))
+    return Words(title, detail, k.data.advice.get("warning", ""), (at.dose, inducer), tuple(figures))
 
 
 KINDS = {

@@ -8,9 +8,10 @@ from functools import partial
 import msgspec
 
 from monitor.knowledge import Amount, AnalyteName, RuleData
+from monitor.margins import lab_margin
 from monitor.patient import Patient
 from monitor.plan import ODD, AnalyteInfo, Kind, Plan, SuspectInfo
-from monitor.times import ALWAYS, NEVER, Time, clock_text
+from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, Episode, Level, Rule, Verdict, Words
 from monitor.wording import amount_text, cutoff_text, dated
 
@@ -82,6 +83,7 @@ def build_implausible(code: str, data: ImplausibleData, plan: Plan) -> list[Rule
                 references=data.references,
                 lazy=(analyte.index, ODD),
                 quiet=doses,
+                why={OVER: f"no watched antiviral for {duration_text(plan.watched_tail)}"},
             )
         )
     return rules
@@ -118,7 +120,15 @@ def say_implausible(k: Implausible, p: Patient, t: Time, level: Level, episode: 
         for bound in (low, high)
     ]
     detail = f"{dated(p, lab)}; plausible from {limits[0]} to {limits[1]}. No other rule uses it."
-    return Words(f"Implausible {k.analyte.name}: {amount_text(p, lab)}", detail, k.data.advice.get("info", ""), (lab,))
+    number = f"analytes.{k.analyte.key}.plausible"
+    figures = [
+        figure
+        for bound, meaning in ((low, "plausible from"), (high, "plausible up to"))
+        if abs(bound) < 10**39
+        for figure in lab_margin(p, lab, (bound,) * len(k.analyte.scale), meaning, number)
+    ]
+    title = f"Implausible {k.analyte.name}: {amount_text(p, lab)}"
+    return Words(title, detail, k.data.advice.get("info", ""), (lab,), tuple(figures))
 
 
 class Suspect(msgspec.Struct, gc=False, frozen=True):
@@ -148,6 +158,7 @@ def build_suspect(code: str, data: SuspectData, plan: Plan) -> list[Rule]:
             references=data.references,
             lazy=tuple(one for i in (k.info.potassium, k.info.calcium) for one in (i, plan.odd_input(i))),
             quiet=doses,
+            why={OVER: f"no watched antiviral for {duration_text(plan.watched_tail)}"},
         )
     ]
 
@@ -177,9 +188,13 @@ def say_suspect(k: Suspect, p: Patient, t: Time, level: Level, episode: Episode)
         f"Sample of {clock_text(at)}: {found}."
         " Potassium EDTA in the tube raises potassium and binds calcium. No other rule uses the sample's cations."
     )
-    return Words(
-        "Suspect sample: high potassium with very low calcium", detail, k.data.advice.get("info", ""), tuple(labs)
-    )
+    limits = {
+        k.info.potassium: (k.info.potassium_above, "suspect above", "potassium_above"),
+        k.info.calcium: (k.info.calcium_below, "with it below", "calcium_below"),
+    }
+    figures = [figure for lab in labs for figure in lab_margin(p, lab, *limits[lab.analyte])]
+    title = "Suspect sample: high potassium with very low calcium"
+    return Words(title, detail, k.data.advice.get("info", ""), tuple(labs), tuple(figures))
 
 
 KINDS = {

@@ -1,4 +1,4 @@
-"""Are two antivirals given turn by turn that should follow one another: maribavir with (val)ganciclovir, ganciclovir
+"""Are two antivirals given in alternation that should follow one another: maribavir with (val)ganciclovir, ganciclovir
 with valganciclovir?
 
 A hand-over on one day is none: the outer two of three interleaved doses lie more than 24 h apart. Numbers:
@@ -13,6 +13,7 @@ import msgspec
 
 from monitor.at_dose import doses_named
 from monitor.knowledge import DrugName, RuleData, Span
+from monitor.margins import span_margin
 from monitor.patient import DoseState, Patient
 from monitor.plan import Kind, Plan
 from monitor.times import ALWAYS, NEVER, Time, clock_text
@@ -114,11 +115,17 @@ def say(k: Interleaved, p: Patient, t: Time, level: Level, episode: Episode) -> 
     three = next(iter(list(_threes(k, p, episode.onset))), ())
     names = [p.plan.drugs[drug].name for drug in dict.fromkeys(dose.drug for dose in three)]
     detail = "; ".join(f"{dose_text(p, dose)} on {clock_text(dose.at)}" for dose in three)
+    figures = (
+        [span_margin("time between the outer two doses", three[-1].at - three[0].at, k.outer, "more than", "outer")]
+        if three
+        else []
+    )
     return Words(
-        f"{' and '.join(names).capitalize()} given turn by turn",
+        f"{' and '.join(names).capitalize()} given in alternation",
         f"{detail}.",
         k.data.advice.get("critical", ""),
         tuple(three),
+        tuple(figures),
     )
 
 

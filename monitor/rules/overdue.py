@@ -5,6 +5,8 @@ the clock alone, while the drug is current. Of several tests the oldest decides.
 Numbers: the rules' own tables.
 """
 
+from bisect import bisect_left
+from collections.abc import Iterator
 from functools import partial
 
 import msgspec
@@ -12,13 +14,14 @@ import msgspec
 from monitor.actions import promises_text
 from monitor.courses import INDUCTION, MAINTAINING, NO_PHASE
 from monitor.knowledge import Amount, AnalyteName, DrugName, Entry, RuleData, Span
+from monitor.margins import lab_margin, span_margin
 from monitor.patient import DoseState, Patient
 from monitor.plan import INTENT_TREATMENT, PERSON, TRANSPLANT, Amounts, Kind, Plan
 from monitor.reading import is_below
 from monitor.renal import clearance
 from monitor.therapy import therapy_at
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
-from monitor.types import GONE, OVER, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.types import GONE, OVER, Dose, Episode, Figure, Lab, Level, Rule, Verdict, Words
 from monitor.virology import quantifiable_between
 from monitor.wording import dated, lab_text
 
@@ -82,6 +85,7 @@ class Overdue(msgspec.Struct, gc=False, frozen=True):
     tests: Tests
     gaps: Gaps
     shortest: Time
+    shortest_number: str
     low_baseline: tuple[int, Amounts, Time] | None
     quantifiable_within: Time | None
 
@@ -100,7 +104,7 @@ def build(code: str, data: OverdueData, plan: Plan) -> list[Rule]:
             plan.drug_index[name],
             tests,
             gaps,
-            _shortest(gaps),
+            *_shortest(gaps),
             _low_baseline(data, gaps, plan),
             data.quantifiable_within.value if isinstance(data, OverdueLoadData) else None,
         )
@@ -117,6 +121,7 @@ def build(code: str, data: OverdueData, plan: Plan) -> list[Rule]:
                 references=data.references,
                 lazy=() if needs_load else labs,
                 quiet=watched if needs_load else (plan.doses(name),),
+                why={OVER: f"{name} is no longer current"},
             )
         )
     if isinstance(data, OverdueLoadData):
@@ -124,16 +129,21 @@ def build(code: str, data: OverdueData, plan: Plan) -> list[Rule]:
     return rules
 
 
-def _shortest(gaps: Gaps) -> Time:
-    found = []
-    for one in (gaps.induction, gaps.maintenance, gaps.treatment, gaps.prophylaxis, gaps.any):
+def _shortest(gaps: Gaps) -> tuple[Time, str]:
+    """The shortest of a drug's gaps, and its path in the drug's table."""
+    return min((span.value, number) for number, span in _every(gaps))
+
+
+def _every(gaps: Gaps) -> Iterator[tuple[str, Span]]:
+    """Every gap of a drug, each with its path in the drug's table."""
+    for name in type(gaps).model_fields:
+        one: Gap | None = getattr(gaps, name)
         if one is not None:
-            found.append(one.gap.value)
+            yield f"{name}.gap", one.gap
             if one.early is not None:
-                found.append(one.early.gap.value)
+                yield f"{name}.early.gap", one.early.gap
                 if one.early.low_baseline_gap is not None:
-                    found.append(one.early.low_baseline_gap.value)
-    return min(found)
+                    yield f"{name}.early.low_baseline_gap", one.early.low_baseline_gap
 
 
 def _low_baseline(data: OverdueData, gaps: Gaps, plan: Plan) -> tuple[int, Amounts, Time] | None:
@@ -174,12 +184,15 @@ def _gap(gaps: Gaps, state: DoseState) -> Gap | None:
 
 def _low_start(low: tuple[int, Amounts, Time], p: Patient, start: Time) -> Lab | None:
     """The neutrophil count that a course began with, if it was low."""
-    analyte, below, within = low
+    lab = _count_at_start(low, p, start)
+    return lab if lab is not None and is_below(lab, low[1]) is True else None
+
+
+def _count_at_start(low: tuple[int, Amounts, Time], p: Patient, start: Time) -> Lab | None:
+    analyte, _, within = low
     series = p.series[analyte]
     i = series.last(start) if series is not None else -1
-    if series is None or i < 0 or start - series.t[i] > within or is_below(series.x[i], below) is not True:
-        return None
-    return series.x[i]
+    return None if series is None or i < 0 or start - series.t[i] > within else series.x[i]
 
 
 def oldest(p: Patient, tests: Tests, t: Time) -> tuple[Time, Lab | None]:
@@ -243,36 +256,90 @@ def say(k: Overdue, p: Patient, t: Time, level: Level, episode: Episode) -> Word
     """Which tests, how old the last ones are, the gap and how long it has been passed."""
     state = p.state(k.drug, t)
     assert state is not None
-    force = gap_in_force(k, p, state, episode.onset) or (k.shortest, False, NEVER)
+    before = p.state(k.drug, episode.onset) or state
+    gap, twice, _ = gap_in_force(k, p, before, episode.onset) or (k.shortest, False, NEVER)
+    due = max(before.start, oldest(p, k.tests, episode.onset)[0]) + gap
     name = p.plan.drugs[k.drug].name
     phase = "prophylaxis" if state.intent != INTENT_TREATMENT else "maintenance" if state.phase == MAINTAINING else ""
     if not phase:
         phase = "treatment" if k.gaps.induction is None or state.phase == NO_PHASE else "induction"
         phase += _unknown_text(k, p, state, t)
-    lines, labs = [], []
+    lines = []
+    facts: list[Lab | Dose] = []
     for group in k.tests:
-        names = " or ".join(p.plan.analytes[analyte].name for analyte in group)
         at, lab = oldest(p, (group,), t)
         if lab is None:
-            lines.append(f"{names}: no result on file")
+            lines.append(f"{_names(p, group)}: no result on file")
         else:
-            labs.append(lab)
+            facts.append(lab)
             lines.append(f"{dated(p, lab)}, {duration_text(t - at)} ago")
-    gap_text = f"at most {duration_text(force[0])} between tests"
+    if len(facts) < len(k.tests):
+        facts.append(first_dose(p, k.drug, state.start))
+    gap_text = f"at most {duration_text(gap)} between tests"
+    if twice:
+        gap_text += f", critical from {duration_text(2 * gap)}"
     # No gap is shorter than the one that a low count brings, where a drug has one.
-    low = _low_start(k.low_baseline, p, state.start) if k.low_baseline and force[0] == k.shortest else None
+    low = _low_start(k.low_baseline, p, state.start) if k.low_baseline and gap == k.shortest else None
     if low is not None:
         gap_text += f", as the course began with {lab_text(p, low)}"
+    late = f", {duration_text(t - due)} overdue" if t > due else ""
     parts = [
         "; ".join(lines),
         f"{name.capitalize()} {phase}, course since {clock_text(state.start)}: {gap_text}",
-        f"Due since {clock_text(episode.onset)}; no result is known that was collected since",
+        f"Due since {clock_text(due)}{late}; no result is known that was collected since",
     ]
     promises = promises_text(p, k.code, state.start, _drawn(k, p, state, episode.onset, t))
     if promises:
         parts.append(promises)
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
-    return Words(f"{name.capitalize()}: {_in_sentence(k.data.title)}", ". ".join(parts) + ".", advice, tuple(labs))
+    title = f"{name.capitalize()}: {_in_sentence(k.data.title)}"
+    return Words(title, ". ".join(parts) + ".", advice, tuple(facts), (*_figures(k, p, state, t),))
+
+
+def first_dose(p: Patient, drug: int, start: Time) -> Dose:
+    """The dose that a course of a drug began with."""
+    given = p.given[drug]
+    return given.x[bisect_left(given.t, start)]
+
+
+def _names(p: Patient, group: tuple[int, ...]) -> str:
+    return " or ".join(p.plan.analytes[analyte].name for analyte in group)
+
+
+def _figures(k: Overdue, p: Patient, state: DoseState, t: Time) -> Iterator[Figure]:
+    """The time since each test, or the first dose, beside the gap and twice the gap; and what makes the gap."""
+    force, gap = gap_in_force(k, p, state, t), _gap(k.gaps, state)
+    assert force is not None
+    assert gap is not None
+    span, twice, _ = force
+    table = f"drugs.{p.plan.drugs[k.drug].name}."
+    part = next(name for name in type(k.gaps).model_fields if getattr(k.gaps, name) is gap)
+    number = f"{table}{part}.gap"
+    early = gap.early
+    if early is not None:
+        if t <= state.start + early.within.value:
+            low = k.low_baseline is not None and _low_start(k.low_baseline, p, state.start) is not None
+            number = f"{table}{part}.early.{'low_baseline_gap' if low else 'gap'}"
+        lasts = t - state.start
+        yield span_margin(
+            "time since the first dose", lasts, early.within.value, "early up to", f"{table}{part}.early.within"
+        )
+    for group in k.tests:
+        at, lab = oldest(p, (group,), t)
+        since = t - max(state.start, at)
+        what = f"time since the last {_names(p, group)}" if at >= state.start else "time since the first dose"
+        yield span_margin(what, since, span, "overdue from", number)
+        if twice:
+            yield span_margin(what, since, 2 * span, "critical from, twice the gap,", number)
+        if lab is not None:
+            what = f"age of the last {_names(p, group)}"
+            yield span_margin(what, t - at, k.shortest, "ends below", table + k.shortest_number)
+    if k.low_baseline is not None:
+        lab = _count_at_start(k.low_baseline, p, state.start)
+        if lab is not None:
+            path = f"{table}{part}.early.low_baseline_below"
+            what = "neutrophils at the course's start"
+            yield from lab_margin(p, lab, k.low_baseline[1], "shorter gap below", path, what)
 
 
 def _unknown_text(k: Overdue, p: Patient, state: DoseState, t: Time) -> str:
@@ -336,6 +403,7 @@ def _after_therapy(code: str, data: OverdueLoadData, plan: Plan, tests: Tests) -
         say=partial(say_after, k),
         references=data.references,
         quiet=(*doses, PERSON),
+        why={OVER: f"{duration_text(k.lasts)} have passed since the therapy, or treatment goes on"},
     )
 
 
@@ -370,12 +438,24 @@ def say_after(k: AfterTherapy, p: Patient, t: Time, level: Level, episode: Episo
     therapy = therapy_at(p, t)
     at, lab = oldest(p, k.tests, t)
     assert therapy is not None
-    last = f"{dated(p, lab)}, {duration_text(t - at)} ago" if lab is not None else "no result on file"
-    detail = (
-        f"{last}. Joined therapy from {clock_text(therapy.start)} to {clock_text(therapy.last)}: at most"
-        f" {duration_text(k.gap)} between loads for {duration_text(k.lasts)} after it."
+    since = max(therapy.start, at)
+    parts = [
+        f"{dated(p, lab)}, {duration_text(t - at)} ago" if lab is not None else "no result on file",
+        (
+            f"Joined therapy from {clock_text(therapy.start)} to {clock_text(therapy.last)}: at most"
+            f" {duration_text(k.gap)} between loads for {duration_text(k.lasts)} after it"
+        ),
+        f"Due since {clock_text(since + k.gap)}",
+    ]
+    promises = promises_text(p, k.code)
+    if promises:
+        parts.append(promises)
+    figures = (
+        span_margin("time since the last CMV DNA", t - since, k.gap, "overdue from", "after_therapy_gap"),
+        span_margin("time since the therapy", t - therapy.last, k.lasts, "ends after", "after_therapy_for"),
     )
-    return Words("CMV DNA overdue after therapy", detail, k.data.advice.get("info", ""), (lab,) if lab else ())
+    advice = k.data.advice.get("info", "")
+    return Words("CMV DNA overdue after therapy", ". ".join(parts) + ".", advice, (lab,) if lab else (), figures)
 
 
 KINDS = {

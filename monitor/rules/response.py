@@ -5,6 +5,7 @@ Ljungman 2024.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from functools import partial
 from itertools import groupby
 from typing import NamedTuple
@@ -13,11 +14,12 @@ import msgspec
 
 from monitor.at_dose import doses_named
 from monitor.knowledge import RuleData, Severity
+from monitor.margins import decades_margin, lab_margin, span_margin
 from monitor.patient import Patient, Reading, TherapyState
 from monitor.plan import Kind, Plan
 from monitor.therapy import going_on_until, therapy_at, went_on
 from monitor.times import DAY, NEVER, Time, clock_text
-from monitor.types import GONE, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.types import GONE, YIELDED, Episode, Figure, Lab, Level, Rule, Verdict, Words
 from monitor.virology import (
     CLEAR,
     NUMBER,
@@ -270,7 +272,25 @@ def say(k: Response, p: Patient, t: Time, level: Level, episode: Episode) -> Wor
     if answer.underdosed:
         parts.append("More than 1 log10 above the peak, but too few days of right dosing")
         advice = f"Correct the dose first. {advice}"
-    return Words(title, ". ".join(parts) + ".", advice, (lab, peak))
+    return Words(title, ". ".join(parts) + ".", advice, (lab, peak), tuple(_figures(p, answer, t)))
+
+
+def _figures(p: Patient, answer: Answer, t: Time) -> Iterator[Figure]:
+    """The load over the peak beside each of the three thresholds, the days that count, and what ends it."""
+    viral, one, peak = p.plan.viral, answer.load, answer.peak.canon
+    value, above, below = one.lab.canon, "CMV DNA over the peak", "the peak over CMV DNA"
+    rise, fall = viral.refractory_rise, viral.slow_fall
+    yield decades_margin(above, value, peak, rise, "refractory above", "viral.refractory_rise", log=one.log)
+    yield decades_margin(above, value, peak, 0, "probably refractory from", "viral.peak_to", log=one.log)
+    yield decades_margin(below, peak, value, fall, "a right response from", "viral.slow_fall", log=one.log)
+    yield from lab_margin(p, one.lab, viral.high, "a slow response from", "viral.high")
+    number = "viral.treatment_days"
+    yield Figure("treatment days", answer.therapy.days, viral.treatment_days, "d", "judged from", number)
+    yield Figure("treatment days that count", answer.counted, viral.treatment_days, "d", "refractory from", number)
+    if answer.code != SLOW:
+        therapy = therapy_at(p, t) or answer.therapy
+        what, number = "time since the last treatment dose", "viral.after_therapy"
+        yield span_margin(what, t - therapy.last, viral.after_therapy, "ends after", number)
 
 
 KINDS = {

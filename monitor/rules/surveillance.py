@@ -9,12 +9,14 @@ from functools import partial
 
 import msgspec
 
+from monitor.actions import promises_text
 from monitor.at_dose import doses_named
 from monitor.knowledge import AnalyteName, DrugName, RuleData, Span
+from monitor.margins import span_margin
 from monitor.patient import Patient
 from monitor.plan import PERSON, TRANSPLANT, Kind, Plan
 from monitor.times import ALWAYS, DAY, NEVER, Time, clock_text, duration_text
-from monitor.types import GONE, OVER, WAITING, Episode, Level, Rule, Verdict, Words
+from monitor.types import GONE, OVER, WAITING, Dose, Episode, Figure, Level, Rule, Verdict, Words
 from monitor.wording import dated, transplant_text
 
 
@@ -73,21 +75,30 @@ def build_surveillance(code: str, data: SurveillanceData, plan: Plan) -> list[Ru
             references=data.references,
             lazy=anything,
             quiet=(PERSON, *doses),
+            why={OVER: f"an antiviral course began, or {duration_text(k.to_day)} have passed since the transplant"},
         )
     ]
 
 
 def judge_surveillance(k: Surveillance, p: Patient, t: Time, level: Level) -> Verdict:
     """Raised by the clock between day 14 and 100; ended by a PCR, a course or day 100."""
-    transplanted, kind = p.transplant(t)
-    if kind not in k.data.transplants or "positive" not in (p.donor, p.recipient):
+    serology = p.donor, p.recipient
+    if p.transplant(t)[1] not in k.data.transplants or serology == ("negative", "negative"):
         return OVER, NEVER
+    verdict, due = _judge(k, p, t, level)
+    if verdict > 0 and "positive" not in serology:
+        p.note("CMV serology of donor or recipient unknown", t)
+        return OVER, due
+    return verdict, due
+
+
+def _judge(k: Surveillance, p: Patient, t: Time, level: Level) -> Verdict:
+    """The verdict where donor or recipient is positive."""
+    transplanted = p.transplant(t)[0]
     if transplanted == ALWAYS:
         p.note("no date of the transplant", t)
         return OVER, NEVER
-    course_until = max(
-        (state.course_until for drug in k.watched if (state := p.state(drug, t)) is not None), default=ALWAYS
-    )
+    course_until = _course_until(k, p, t)
     if t <= course_until:
         return OVER, course_until + 1
     over = transplanted + k.to_day + 1
@@ -109,6 +120,12 @@ def judge_surveillance(k: Surveillance, p: Patient, t: Time, level: Level) -> Ve
     return (1, over) if t - p.last_seen(t) <= k.seen_within else (WAITING, over)
 
 
+def _course_until(k: Surveillance, p: Patient, t: Time) -> Time:
+    """When the last of the courses so far is over."""
+    states = (p.state(drug, t) for drug in k.watched)
+    return max((state.course_until for state in states if state is not None), default=ALWAYS)
+
+
 def say_surveillance(k: Surveillance, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """The day after transplant and the last PCR."""
     transplanted, kind = p.transplant(t)
@@ -116,12 +133,28 @@ def say_surveillance(k: Surveillance, p: Patient, t: Time, level: Level, episode
     assert series is not None
     lab = series.x[series.last(t)]
     day = (t - transplanted) // DAY
-    detail = (
-        f"Day {day} after {transplant_text(kind)}, donor {p.donor or 'unknown'},"
-        f" recipient {p.recipient or 'unknown'}, no antiviral course."
-        f" {dated(p, lab)}, {duration_text(t - lab.at)} ago; at most {duration_text(k.gap)} between tests."
+    due = max(lab.at + k.gap, transplanted + k.from_day, _course_until(k, p, t) + 1)
+    parts = [
+        (
+            f"Day {day} after {transplant_text(kind)}, donor {p.donor or 'unknown'},"
+            f" recipient {p.recipient or 'unknown'}, no antiviral course"
+        ),
+        f"{dated(p, lab)}, {duration_text(t - lab.at)} ago; at most {duration_text(k.gap)} between tests",
+        f"Due since {clock_text(due)}",
+    ]
+    promises = promises_text(p, k.code)
+    if promises:
+        parts.append(promises)
+    figures = (
+        span_margin("time since the last CMV DNA", t - lab.at, k.gap, "overdue from", "gap"),
+        span_margin("time since the transplant", t - transplanted, k.from_day, "asked for from", "from_day"),
+        span_margin("time since the transplant", t - transplanted, k.to_day, "ends after", "to_day"),
+        span_margin(
+            "time since the last sign of the patient", t - p.last_seen(t), k.seen_within, "up to", "seen_within"
+        ),
     )
-    return Words(f"CMV surveillance overdue on day {day}", detail, k.data.advice.get("warning", ""), (lab,))
+    advice = k.data.advice.get("warning", "")
+    return Words(f"CMV surveillance overdue on day {day}", ". ".join(parts) + ".", advice, (lab,), figures)
 
 
 # Levels ------------------------------------------------------------------------------------------------------------
@@ -140,6 +173,7 @@ class LevelsData(RuleData):
 class Levels(msgspec.Struct, gc=False, frozen=True):
     """The numbers of one antiviral, ready to judge."""
 
+    code: str
     data: LevelsData
     drug: int
     given_within: Time
@@ -155,6 +189,7 @@ def build_levels(code: str, data: LevelsData, plan: Plan) -> list[Rule]:
     rules = []
     for name in data.drugs:
         k = Levels(
+            code,
             data,
             plan.drug_index[name],
             data.given_within.value,
@@ -175,6 +210,7 @@ def build_levels(code: str, data: LevelsData, plan: Plan) -> list[Rule]:
                 references=data.references,
                 lazy=tuple(level for _, level in levels),
                 quiet=(plan.doses(name), *others),
+                why={OVER: f"given up: no level was collected for {duration_text(data.given_up_after.value)}"},
             )
         )
     return rules
@@ -196,7 +232,14 @@ def judge_levels(k: Levels, p: Patient, t: Time, level: Level) -> Verdict:
     state = p.state(k.drug, t)
     if state is not None and t <= state.course_until:
         following = min(following, state.course_until + 1)
-    return (1, min(following, max(found))) if found else (GONE, following)
+    if found:
+        return 1, min(following, max(found))
+    return (OVER if level > 0 and _given_up(k, p, t) else GONE), following
+
+
+def _given_up(k: Levels, p: Patient, t: Time) -> bool:
+    """Whether time alone has ended it: a level that was missing just before is missing still."""
+    return any(t - 1 >= since + k.gap and _missing(k, p, since, t) for since, _ in events(k, p, t - 1))
 
 
 def events(k: Levels, p: Patient, t: Time) -> list[tuple[Time, bool]]:
@@ -239,13 +282,31 @@ def say_levels(k: Levels, p: Patient, t: Time, level: Level, episode: Episode) -
     names = ", ".join(p.plan.drugs[drug].name for drug in missing)
     name = p.plan.drugs[k.drug].name
     what = "stopped" if stopped else "started"
-    detail = (
-        f"{name.capitalize()} {what} on {clock_text(since)} with {names} given in the {duration_text(k.given_within)}"
-        f" before; no level collected since (due within {duration_text(k.gap)})."
-    )
-    return Words(
-        f"{names.capitalize()} level overdue since {name} was {what}", detail, k.data.advice.get("warning", ""), ()
-    )
+    parts = [
+        (
+            f"{name.capitalize()} {what} on {clock_text(since)} with {names} given in the"
+            f" {duration_text(k.given_within)} before; no level collected since (due within {duration_text(k.gap)})"
+        ),
+        f"Due since {clock_text(since + k.gap)}",
+    ]
+    promises = promises_text(p, k.code)
+    if promises:
+        parts.append(promises)
+    facts: list[Dose] = [p.given[k.drug].x[p.given[k.drug].last(since)]]
+    then = f"time since {name} was {what}"
+    figures: list[Figure] = [
+        span_margin(then, t - since, k.gap, "overdue from", "gap"),
+        span_margin(then, t - since, k.given_up_after, "given up after", "given_up_after"),
+    ]
+    for drug in missing:
+        given = p.given[drug]
+        dose = given.x[given.last(since)]
+        facts.append(dose)
+        before = f"{p.plan.drugs[drug].name} before {name} was {what}"
+        figures.append(span_margin(before, since - dose.at, k.given_within, "counts up to", "given_within"))
+    title = f"{names.capitalize()} level overdue since {name} was {what}"
+    advice = k.data.advice.get("warning", "")
+    return Words(title, ". ".join(parts) + ".", advice, tuple(facts), tuple(figures))
 
 
 KINDS = {

@@ -7,7 +7,7 @@ Each reads its series load by load: what is raised stays until treatment begins 
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -15,13 +15,14 @@ import msgspec
 
 from monitor.at_dose import doses_named
 from monitor.knowledge import DrugName, RuleData, Span
+from monitor.margins import decades_margin, lab_margin, span_margin
 from monitor.patient import Patient, Reading
 from monitor.plan import INTENT_PROPHYLAXIS, PERSON, TRANSPLANT, Kind, Plan
 from monitor.rules.clearance import CLEARANCE
 from monitor.rules.response import PROBABLE, REFRACTORY
 from monitor.therapy import days_by, going_on_until, treatment_times, went_on
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
-from monitor.types import GONE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.types import GONE, OVER, YIELDED, Episode, Figure, Lab, Level, Rule, Verdict, Words
 from monitor.virology import CLEAR, NUMBER, in_series, is_bound, readings, rises, treating_now
 from monitor.wording import amount_text, cutoff_text, dated, days_text, transplant_text
 
@@ -92,14 +93,28 @@ def _inputs(plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return doses_named(plan, drugs), tuple(plan.courses(drug) for drug in drugs)
 
 
-def _say(p: Patient, title: str, hit: Hit, more: str, advice: str) -> Words:
+def _say(p: Patient, title: str, hit: Hit, more: str, advice: str, figures: Iterable[Figure]) -> Words:
     parts = [f"{dated(p, hit.load.lab)}: {hit.why}"]
     facts = [hit.load.lab]
     if hit.before is not None:
         parts.append(f"Before it {dated(p, hit.before.lab)}")
         facts.append(hit.before.lab)
     parts.append(more)
-    return Words(f"{title}: {amount_text(p, hit.load.lab)}", ". ".join(parts) + ".", advice, tuple(facts))
+    detail = ". ".join(parts) + "."
+    return Words(f"{title}: {amount_text(p, hit.load.lab)}", detail, advice, tuple(facts), tuple(figures))
+
+
+def _high(p: Patient, hit: Hit) -> tuple[Figure, ...]:
+    return lab_margin(p, hit.load.lab, p.plan.viral.high, "raised once from", "viral.high")
+
+
+def _low(p: Patient, hit: Hit) -> Iterator[Figure]:
+    """The load and the one before it beside what two in succession reach."""
+    low = p.plan.viral.low
+    yield from lab_margin(p, hit.load.lab, low, "raised twice from", "viral.low")
+    before = hit.load.before
+    if before is not None and before.state == NUMBER:
+        yield from lab_margin(p, before.lab, low, "raised twice from", "viral.low", "CMV DNA before it")
 
 
 def _at_least(p: Patient, lab: Lab, cutoffs: tuple[int, ...]) -> str:
@@ -145,14 +160,31 @@ def build_preemptive(code: str, data: PreemptiveData, plan: Plan) -> list[Rule]:
             quiet=(TRANSPLANT, PERSON),
             follows=(RELAPSE,),
             rank=6,
+            why={OVER: f"no new load for {duration_text(k.load_age)}"},
         )
     ]
 
 
 def judge_preemptive(k: Preemptive, p: Patient, t: Time, level: Level) -> Verdict:
     """Raised by a load; ended by treatment, a clear load, or 14 d without one."""
+    verdict, due = _judge_preemptive(k, p, t, partial(_indicated, k))
+    if verdict <= 0 and _may_mismatch(p, t):
+        mismatched, _ = _judge_preemptive(k, p, t, partial(_indicated, k, mismatch=True))
+        if mismatched > 0:
+            p.note("CMV serology of donor or recipient unknown", t)
+    return verdict, due
+
+
+def _may_mismatch(p: Patient, t: Time) -> bool:
+    """Whether a negative recipient may have an organ of a positive donor, for all that is known."""
+    donor, recipient = p.donor, p.recipient
+    unknown = None in (donor, recipient) and donor != "negative" and recipient != "positive"
+    return unknown and p.transplant(t)[1] == "solid-organ"
+
+
+def _judge_preemptive(k: Preemptive, p: Patient, t: Time, raises: Raises) -> Verdict:
     heard = _heard(p, t)
-    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(heard, k.load_age, p.clock))
+    hit = standing(p, _of_blood(k, p, t), raises, Renewal(heard, k.load_age, p.clock))
     if hit is None or _treated_between(p, hit.load.at, t):
         return GONE, NEVER
     until = heard[-1].at + k.load_age
@@ -175,7 +207,7 @@ def _heard(p: Patient, t: Time) -> list[Reading]:
     return [one for one in readings(p, t) if one.state == NUMBER]
 
 
-def _indicated(k: Preemptive, p: Patient, one: Reading) -> Hit | None:
+def _indicated(k: Preemptive, p: Patient, one: Reading, *, mismatch: bool = False) -> Hit | None:
     _, kind = p.transplant(one.at)
     if kind not in ("hct-allogeneic", "solid-organ") or treating_now(p, one.at):
         return None
@@ -192,21 +224,31 @@ def _indicated(k: Preemptive, p: Patient, one: Reading) -> Hit | None:
             and min(lab.canon, before.lab.canon) >= viral.low[lab.unit]
         ):
             return Hit(one, before, f"the second in succession {_at_least(p, lab, viral.low)}")
-    elif p.donor == "positive" and p.recipient == "negative":
+    elif mismatch or (p.donor == "positive" and p.recipient == "negative"):
         return Hit(one, None, "quantifiable, donor positive and recipient negative")
     return None
 
 
 def say_preemptive(k: Preemptive, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """The loads and the transplant."""
-    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(_heard(p, t), k.load_age, p.clock))
+    heard = _heard(p, t)
+    hit = standing(p, _of_blood(k, p, t), partial(_indicated, k), Renewal(heard, k.load_age, p.clock))
     assert hit is not None
     at, kind = p.transplant(t)
-    when = f" of {clock_text(at)}" if at != ALWAYS else ", date unknown"
-    more = (
-        f"Transplant: {transplant_text(kind)}{when}, donor {p.donor or 'unknown'}, recipient {p.recipient or 'unknown'}"
-    )
-    return _say(p, k.data.title, hit, f"{more}. No treatment course is current", k.data.advice.get("warning", ""))
+    when = f"of {clock_text(at)}" if at != ALWAYS else "of unknown date"
+    more = f"{transplant_text(kind)} {when}, donor {p.donor or 'unknown'}, recipient {p.recipient or 'unknown'}"
+    figures = [*_high(p, hit)]
+    before = hit.load.before
+    if kind == "hct-allogeneic":
+        figures += _low(p, hit)
+    if kind == "hct-allogeneic" and before is not None:
+        apart = hit.load.at - before.at
+        figures.append(
+            span_margin("time between the two loads", apart, k.consecutive_within, "up to", "consecutive_within")
+        )
+    figures.append(span_margin("age of the last load", t - heard[-1].at, k.load_age, "ends after", "load_age"))
+    advice = k.data.advice.get("warning", "")
+    return _say(p, k.data.title, hit, f"{more}. No treatment course is current", advice, figures)
 
 
 # Relapse -----------------------------------------------------------------------------------------------------------
@@ -280,7 +322,9 @@ def say_relapse(k: Relapse, p: Patient, t: Time, level: Level, episode: Episode)
         f"Joined therapy from {clock_text(therapy.start)} to {clock_text(therapy.last)} had reached clearance;"
         f" {duration_text(hit.load.at - therapy.last)} after it"
     )
-    return _say(p, k.data.title, hit, more, k.data.advice.get("warning", ""))
+    after = hit.load.at - therapy.last
+    within = span_margin("time since the therapy", after, p.plan.viral.after_therapy, "up to", "viral.after_therapy")
+    return _say(p, k.data.title, hit, more, k.data.advice.get("warning", ""), (*_high(p, hit), within))
 
 
 # Breakthrough ------------------------------------------------------------------------------------------------------
@@ -364,7 +408,9 @@ def say_breakthrough(k: Breakthrough, p: Patient, t: Time, level: Level, episode
         for drug in (*k.rising, *k.twice)
         if _on_prophylaxis(p, (drug,), at) is not None
     ]
-    return _say(p, k.data.title, hit, f"Prophylaxis: {', '.join(names)}", k.data.advice.get("warning", ""))
+    rising = _on_prophylaxis(p, k.rising, at) is not None
+    figures = (*_high(p, hit), *_low(p, hit)) if rising else ()
+    return _say(p, k.data.title, hit, f"Prophylaxis: {', '.join(names)}", k.data.advice.get("warning", ""), figures)
 
 
 # Rebound -----------------------------------------------------------------------------------------------------------
@@ -399,6 +445,7 @@ def build_rebound(code: str, data: ReboundData, plan: Plan) -> list[Rule]:
             quiet=watched,
             follows=(REFRACTORY, PROBABLE, CLEARANCE),
             rank=5,
+            why={OVER: "the therapy ended"},
         )
     ]
 
@@ -447,8 +494,7 @@ def _rebound(p: Patient, series: list[Reading], i: int) -> Hit | None:
     assert therapy is not None
     twice = therapy.days > viral.treatment_days and before is not None and before.state == NUMBER
     if twice and before is not None and days_by(p, therapy, before.at) > viral.treatment_days:
-        since = [other for other in series[: i - 1] if other.state == NUMBER and other.at >= therapy.start]
-        nadir = min((other.lab.canon for other in since if not is_bound(other.lab)), default=None)
+        nadir = _nadir(series, i, therapy.start)
         if nadir is not None and all(
             rises(two.lab.canon, nadir, viral.rebound_rise, log=one.log) >= 0 for two in (before, one)
         ):
@@ -457,17 +503,46 @@ def _rebound(p: Patient, series: list[Reading], i: int) -> Hit | None:
     if clearance is None or clearance.onset < therapy.start or clearance.onset == one.at:
         return None
     hit = _again(p, one, clearance.onset)
-    return hit and Hit(hit.load, hit.before, f"{hit.why}, after clearance on {clock_text(clearance.onset)}")
+    limit = f"the limit of {viral.treatment_days} treatment days does not apply"
+    more = f"after clearance on {clock_text(clearance.onset)}, where {limit}"
+    return hit and Hit(hit.load, hit.before, f"{hit.why}, {more}")
+
+
+def _nadir(series: list[Reading], i: int, start: Time) -> int | None:
+    """The least number of a series from a time to the load before the last but one, bounds left out."""
+    since = [other.lab for other in series[: max(0, i - 1)] if other.state == NUMBER and other.at >= start]
+    return min((lab.canon for lab in since if not is_bound(lab)), default=None)
 
 
 def say_rebound(k: Rebound, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """The loads and the therapy."""
-    hit = _rebounding(p, readings(p, t))
+    found = readings(p, t)
+    hit = _rebounding(p, found)
     assert hit is not None
-    therapy = hit.load.therapy
+    one, therapy = hit.load, hit.load.therapy
     assert therapy is not None
     more = f"Joined therapy since {clock_text(therapy.start)}, {days_text(therapy.days)} by then"
-    return _say(p, k.data.title, hit, more, k.data.advice.get("warning", ""))
+    series = [other for other in found if other.series == one.series]
+    high = lab_margin(p, one.lab, p.plan.viral.high, "raised once after clearance from", "viral.high")
+    figures = (*high, *_rise(p, series, next(i for i, other in enumerate(series) if other is one)))
+    return _say(p, k.data.title, hit, more, k.data.advice.get("warning", ""), figures)
+
+
+def _rise(p: Patient, series: list[Reading], i: int) -> Iterator[Figure]:
+    """The treatment days by both loads, and how far both lie above the nadir."""
+    viral, one, before = p.plan.viral, series[i], series[i].before
+    therapy = one.therapy
+    assert therapy is not None
+    nadir = _nadir(series, i, therapy.start)
+    for two, what in ((one, "CMV DNA"), (before, "CMV DNA before it")):
+        if two is None or two.state != NUMBER:
+            continue
+        days, number = days_by(p, therapy, two.at), "viral.treatment_days"
+        yield Figure(f"treatment days by the {what}", days, viral.treatment_days, "d", "more than", number)
+        if nadir is not None:
+            rise, number = viral.rebound_rise, "viral.rebound_rise"
+            over = f"{what} over the nadir"
+            yield decades_margin(over, two.lab.canon, nadir, rise, "raised twice from", number, log=one.log)
 
 
 KINDS = {

@@ -63,7 +63,7 @@ def test_a_site_without_a_rule_and_what_it_had_said():
 
 def test_a_snooze_is_kept_through_a_change_of_ruleset(tmp_path):
     site = tmp_path / "site.toml"
-    site.write_text('[rules.anemia]\nbelow = { value = ["8.1 g/dL"], source = "cmvigil", tag = "D" }\n')
+    site.write_text('[rules.anemia]\nbelow = { value = ["7.9 g/dL"], source = "cmvigil", tag = "D" }\n')
     events = [patient(), *foscarnet(2), lab("potassium", 2.8, D)]
     (first,) = [one for one in alerts(events) if one.code == "hypokalemia"]
     p = run([*events, action(first.alert_id, "snooze", D + H, until="2026-01-09T00:00:00Z")])
@@ -406,7 +406,7 @@ def test_turn_by_turn_is_told_by_the_pair_that_is_so():
     oral = [dose("valganciclovir", 900, at, indication="treatment") for at in (-30 * D, 12 * H, 48 * H)]
     other = [dose("maribavir", 400, at, indication="treatment") for at in (30 * H, 48 * H)]
     changes = [one for one in alerts([patient(), *both, *oral, *other]) if one.code == "maribavir-ganciclovir"]
-    assert changes[0].title == "Ganciclovir and maribavir given turn by turn"
+    assert changes[0].title == "Ganciclovir and maribavir given in alternation"
 
 
 def test_a_drug_without_a_dosing_table_is_taken_for_induction():

@@ -115,11 +115,76 @@ NUMBER = 'source = "cmvigil", tag = "D"'
             "rules.hypocalcemia",
             "ionized_critical_below",
         ),
+        *(
+            (f"[rules.{code}]\n{name} = {{ value = {value}, {NUMBER} }}\n", f"rules.{code}", reason)
+            for code, name, value, reason in [
+                ("neutropenia", "recovered_once", '["0.99 10*3/uL"]', "below lies above recovered_once"),
+                ("neutropenia", "recovered_twice", '["0.99 10*3/uL"]', "below lies above recovered_twice"),
+                ("foscarnet-infusion-rate", "above", '"2.1 mg/kg"', "above lies above critical_from"),
+                ("cidofovir-dose", "critical_above", '"5.4 mg/kg"', "above lies above critical_above"),
+                ("letermovir-ciclosporin-dose", "too_much_from", '"239 mg"', "lies above too_much_from"),
+                ("overdue-surveillance", "to_day", '"13 d"', "from_day lies above to_day"),
+                ("overdue-immunosuppressant-level", "given_up_after", '"6 d"', "gap lies above given_up_after"),
+                ("aki", "ratios", "[3.0, 2.0, 1.5]", "must rise"),
+                ("aki", "ratios", "[1.5, 1.5, 3.0]", "must rise"),
+            ]
+        ),
+        (f'[viral]\nlow = {{ value = ["1001 [IU]/mL"], {NUMBER} }}\n', "viral", "low lies above high"),
+        ('[rules.relapse]\nmonitored_by = "overdue-load"\n', "rules.relapse.monitored_by", "no such rule"),
     ],
 )
 def test_faults_are_refused_with_file_key_and_reason(tmp_path, text, key, reason):
     problems = refused(tmp_path, text)
     assert any(found.startswith(key) and reason in why for found, why in problems), problems
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[rules.neutropenia]\nrecovered_once = {{ value = ["1.0 10*3/uL"], {NUMBER} }}\n',
+        f'[rules.foscarnet-infusion-rate]\nabove = {{ value = "2 mg/kg", {NUMBER} }}\n',
+        f'[rules.cidofovir-stop]\nrise = {{ value = ["0.3 mg/dL"], {NUMBER} }}\n',
+        f'[rules.cidofovir-reduce-dose]\nrise = {{ value = ["0.5 mg/dL", "44.2 umol/L"], {NUMBER} }}\n',
+        # What is given in other units alone is not held against it.
+        (
+            f'[rules.cidofovir-stop]\nrise = {{ value = ["1 umol/L"], {NUMBER} }}\n'
+            f'[rules.cidofovir-reduce-dose]\nrise = {{ value = ["0.5 mg/dL"], {NUMBER} }}\n'
+        ),
+    ],
+)
+def test_limits_that_meet_are_no_contradiction(tmp_path, text):
+    assert read_plan([site(tmp_path, text)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[rules.cidofovir-stop]\nrise = {{ value = ["0.29 mg/dL", "26.6 umol/L"], {NUMBER} }}\n',
+        f'[rules.cidofovir-stop]\nrise = {{ value = ["0.31 mg/dL", "26.4 umol/L"], {NUMBER} }}\n',
+        f'[rules.cidofovir-reduce-dose]\nrise = {{ value = ["0.51 mg/dL"], {NUMBER} }}\n',
+    ],
+)
+def test_cidofovir_is_not_stopped_before_it_is_reduced(tmp_path, text):
+    with pytest.raises(KnowledgeError) as caught:
+        read_plan([site(tmp_path, text)])
+    assert [(problem.key, problem.reason) for problem in caught.value.problems] == [
+        ("rules.cidofovir-reduce-dose.rise", "lies above that of cidofovir-stop"),
+        ("rules.cidofovir-stop.rise", "lies below that of cidofovir-reduce-dose"),
+    ]
+    assert str(tmp_path / "site.toml") in str(caught.value)
+
+
+UNWATCHED = {
+    "implausible-result": "the next plausible result of the analyte ends it; what it shows is not known",
+}
+"""The codes that no test watches over, each with the reason."""
+
+
+def test_for_every_code_a_test_watches_over_it_or_the_reason_is_stated():
+    data = plan().rule_data
+    assert {code for code, one in data.items() if not one.monitored_by} == set(UNWATCHED)
+    watching = {code for one in data.values() for code in one.monitored_by}
+    assert watching == {code for code in data if code.startswith("overdue-")}
 
 
 BAND = 'induction = ["5 mg/kg every 12 h"]\nmaintenance = ["5 mg/kg every 24 h"]\n'

@@ -105,7 +105,7 @@ def test_of_doses_turn_by_turn_none_is_named_that_came_later():
     doses = [dose("maribavir", 400, ZERO), dose("valganciclovir", 900, 12 * H), dose("ganciclovir", 350, 2 * D), late]
     changes = alerts([*WHO, *doses])
     first = next(one for one in changes if one.code == "maribavir-ganciclovir")
-    assert first.title == "Maribavir and valganciclovir given turn by turn"
+    assert first.title == "Maribavir and valganciclovir given in alternation"
     assert len(first.evidence) == 3
 
 

@@ -4,7 +4,23 @@ import pytest
 
 from monitor.evaluation import evaluate
 from monitor.times import parse_time
-from tests.monitor.case import MINUTE, US, ZERO, D, H, alerts, clock, dose, every, lab, patient, run, said, severity
+from tests.monitor.case import (
+    MINUTE,
+    US,
+    ZERO,
+    D,
+    H,
+    action,
+    alerts,
+    clock,
+    dose,
+    every,
+    lab,
+    patient,
+    run,
+    said,
+    severity,
+)
 
 ELECTROLYTES = ("calcium", "magnesium", "potassium", "phosphate")
 NORMAL = {
@@ -349,6 +365,138 @@ def test_missing_data_never_switches_an_overdue_rule_off():
     events = [dose("foscarnet", 4200, at) for at in every(12 * H, ZERO, 20 * D)]
     assert severity(events, "overdue-renal", 96 * H) == "warning"
     assert severity(events, "overdue-renal", 8 * D) == "critical"
+
+
+# What is said -------------------------------------------------------------------------------------------------------
+
+
+def last_of(events, until, code, drug=None):
+    return [one for one in alerts(events, until) if one.code == code and drug in (None, one.drug)][-1]
+
+
+def test_an_overdue_test_says_since_when_and_from_when_on_it_is_critical():
+    events = [*course(*FOSCARNET, 20), lab("creatinine", 0.8, ZERO)]
+    assert "at most 4 d between tests, critical from 8 d. Due since 2026-01-05 00:00 UTC; no" in (
+        last_of(events, 4 * D, "overdue-renal").detail
+    )
+    assert "Due since 2026-01-05 00:00 UTC, 4 d overdue; no" in last_of(events, 8 * D, "overdue-renal").detail
+    tablets = [*course(*TREATMENT, 20, indication="treatment"), lab("creatinine", 0.8, ZERO)]
+    assert "at most 8 d between tests. Due" in last_of(tablets, 8 * D, "overdue-renal").detail
+
+
+def test_an_overdue_test_is_due_since_its_gap_not_since_the_dose_after_a_pause():
+    doses = [dose("foscarnet", 4200, at) for at in (*every(12 * H, ZERO, 2 * D), 5 * D)]
+    found = last_of([patient(), *doses, lab("creatinine", 0.8, ZERO)], 5 * D, "overdue-renal")
+    assert found.onset_at == "2026-01-06T00:00:00Z"
+    assert "Due since 2026-01-05 00:00 UTC, 24 h overdue" in found.detail
+
+
+def test_surveillance_levels_and_loads_after_therapy_say_since_when_they_are_due():
+    assert last_of(surveilled(), 22 * D, "overdue-surveillance").detail.endswith("Due since 2026-01-23 00:00 UTC.")
+    letermovir = [dose("letermovir", 480, ZERO), dose("tacrolimus", 2, -H, route="oral")]
+    level = last_of([patient(), *letermovir], 7 * D, "overdue-immunosuppressant-level")
+    assert level.detail.endswith("Due since 2026-01-08 00:00 UTC.")
+    assert {one.event_id for one in level.evidence} == {one["event_id"] for one in letermovir}
+    treated = course("foscarnet", 4200, 12 * H, 2)
+    after = last_of([grafted("solid-organ"), lab("cmv", 5000, ZERO), *treated], 9 * D, "overdue-viral-load")
+    assert after.detail.endswith("Due since 2026-01-09 00:00 UTC.")
+
+
+def test_where_no_result_is_on_file_the_first_dose_is_the_evidence():
+    events = course(*FOSCARNET, 5)
+    for code, until in (("overdue-renal", 4 * D), ("overdue-electrolytes", 4 * D), ("baseline-labs-missing", D)):
+        assert [one.event_id for one in last_of(events, until, code).evidence] == [events[1]["event_id"]]
+    some = [*events, old := lab("potassium", 4.0, -8 * D)]
+    for code, until in (("overdue-electrolytes", 4 * D), ("baseline-labs-missing", D)):
+        found = {one.event_id for one in last_of(some, until, code).evidence}
+        assert found == {events[1]["event_id"], old["event_id"]}
+
+
+def test_what_ended_it_is_said_in_its_own_words():
+    assert last_of(course(*FOSCARNET, 4), 8 * D, "overdue-renal").reason == "foscarnet is no longer current"
+    assert last_of(surveilled(), 101 * D, "overdue-surveillance").reason == (
+        "an antiviral course began, or 100 d have passed since the transplant"
+    )
+
+
+def test_a_level_that_never_came_is_given_up_and_one_that_came_is_not():
+    code = "overdue-immunosuppressant-level"
+    letermovir = [dose("letermovir", 480, at) for at in every(24 * H, ZERO, 40 * D)]
+    events = [patient(), *letermovir, dose("tacrolimus", 2, -H, route="oral")]
+    assert severity(events, code, 30 * D) == "warning"
+    assert last_of(events, 30 * D + US, code).reason == "given up: no level was collected for 30 d"
+    level = {**lab("creatinine", 8, 20 * D), "code": "11253-2", "unit": "ng/mL"}
+    assert last_of([*events, level], 21 * D, code).reason.startswith("the condition no longer holds")
+
+
+# Promises -----------------------------------------------------------------------------------------------------------
+
+REASON = "Will monitor it weekly"
+QUOTED = f'was overridden by pharmacist on 2026-01-02 01:00 UTC: "{REASON}"'
+LOADS = [grafted("solid-organ"), lab("cmv", 5000, ZERO), *course("foscarnet", 4200, 12 * H, 2)[1:]]
+PROMISED = [
+    (
+        "letermovir-ciclosporin-dose",
+        "overdue-immunosuppressant-level",
+        9 * D,
+        None,
+        [patient(), *(dose("letermovir", 480, at) for at in every(24 * H, D, 9 * D)), dose("ciclosporin", 100, ZERO)],
+    ),
+    ("interaction", "overdue-electrolytes", 5 * D, "foscarnet", [*course(*FOSCARNET, 6), dose("ondansetron", 8, D)]),
+    ("preemptive-treatment-indicated", "overdue-surveillance", 22 * D, None, [*surveilled(), lab("cmv", 2000, D)]),
+    (
+        "preemptive-treatment-indicated",
+        "overdue-viral-load",
+        9 * D,
+        None,
+        [grafted("solid-organ"), lab("cmv", 2000, ZERO), *course("foscarnet", 4200, 12 * H, 2)[3:]],
+    ),
+    (
+        "maribavir-inducer-dose",
+        "overdue-viral-load",
+        9 * D,
+        "maribavir",
+        [
+            patient(),
+            lab("cmv", 2000, D),
+            dose("phenytoin", 300, ZERO),
+            *(dose("maribavir", 400, at) for at in every(12 * H, D, 10 * D)),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "test", "until", "drug", "events"), PROMISED)
+def test_an_override_that_promised_to_monitor_is_quoted_where_the_test_is_overdue(code, test, until, drug, events):
+    (first, *_) = [one for one in alerts(events, D) if one.code == code]
+    promised = [*events, action(first.alert_id, "override", D + H, reason=REASON)]
+    assert f"{code.capitalize()} {QUOTED}" in last_of(promised, until, test, drug).detail
+    assert REASON not in last_of(events, until, test, drug).detail
+
+
+# Serology that is not known ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("serology", "listed"),
+    [
+        ({}, True),
+        ({"recipient_cmv": "negative"}, True),
+        ({"donor_cmv": "negative"}, True),
+        ({"donor_cmv": "negative", "recipient_cmv": "negative"}, False),
+        ({"donor_cmv": "positive"}, False),
+        ({"recipient_cmv": "positive"}, False),
+    ],
+)
+def test_surveillance_that_unknown_serology_leaves_open_is_listed(serology, listed):
+    code = "overdue-surveillance"
+    who = patient(transplant="hct-allogeneic", transplant_at="2026-01-01T00:00:00Z", **serology)
+    events = [who, *surveilled()[1:]]
+    reason = (code, "CMV serology of donor or recipient unknown")
+    assert reason not in run(events, 22 * D - US).unjudged()
+    assert (reason in run(events, 22 * D).unjudged()) == listed
+    assert (severity(events, code, 22 * D) == "warning") == ("positive" in serology.values())
+    assert reason not in run([*events, lab("cmv", "not-detected", 21 * D)], 22 * D).unjudged()
 
 
 # Ahead of the clock --------------------------------------------------------------------------------------------------

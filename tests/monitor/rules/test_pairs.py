@@ -1,4 +1,4 @@
-"""Combinations: interactions, doses beside other drugs, drugs given turn by turn."""
+"""Combinations: interactions, doses beside other drugs, drugs given in alternation."""
 
 import pytest
 

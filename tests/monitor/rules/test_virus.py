@@ -1,8 +1,10 @@
 """Response of the virus and duration of therapy: both sides of every threshold, precedence, and what ends an alert."""
 
+import re
+
 import pytest
 
-from tests.monitor.case import MINUTE, US, ZERO, D, H, alerts, dose, every, lab, patient, said, severity
+from tests.monitor.case import MINUTE, US, ZERO, D, H, alerts, dose, every, lab, patient, run, said, severity
 
 REFRACTORY, PROBABLE, SLOW = "refractory-cmv", "probable-refractory-cmv", "slow-viral-response"
 REBOUND, CLEAR, STOP, STEP = "viral-rebound", "viral-clearance", "stop-criteria-met", "step-down-due"
@@ -446,3 +448,78 @@ def test_breakthrough_on_valganciclovir_needs_two_in_a_row():
     assert severity([*twice, less(35, 30)], BREAK, 31 * D) is None
     (change,) = [one for one in alerts(twice, 28 * D) if one.code == BREAK]
     assert "valganciclovir since" in change.detail
+
+
+# What is not known, and what is said --------------------------------------------------------------------------------
+
+UNKNOWN = (PREEMPTIVE, "CMV serology of donor or recipient unknown")
+
+
+def organ(*loads, **serology):
+    return [patient(transplant="solid-organ", transplant_at="2025-12-01T00:00:00Z", **serology), *loads]
+
+
+@pytest.mark.parametrize(
+    ("serology", "listed"),
+    [
+        ({}, True),
+        ({"donor_cmv": "positive"}, True),
+        ({"recipient_cmv": "negative"}, True),
+        ({"donor_cmv": "negative"}, False),
+        ({"recipient_cmv": "positive"}, False),
+        ({"donor_cmv": "positive", "recipient_cmv": "negative"}, False),
+        ({"donor_cmv": "positive", "recipient_cmv": "positive"}, False),
+    ],
+)
+def test_a_load_that_unknown_serology_leaves_open_is_listed(serology, listed):
+    assert (UNKNOWN in run(organ(load(999, 1), **serology)).unjudged()) == listed
+
+
+def test_unknown_serology_is_listed_only_where_it_decides():
+    assert UNKNOWN not in run(organ(load(1000, 1))).unjudged()
+    assert UNKNOWN not in run(organ(less(137, 1))).unjudged()
+    after_hct = patient(transplant="hct-allogeneic", transplant_at="2025-12-01T00:00:00Z")
+    assert UNKNOWN not in run([after_hct, load(100, 1)]).unjudged()
+    assert UNKNOWN not in run([*organ(load(999, 3)), *treated(5)[1:]]).unjudged()
+
+
+def test_what_ended_a_preemptive_alert_is_said():
+    last = [one for one in alerts(organ(load(2000, 1)), 16 * D) if one.code == PREEMPTIVE][-1]
+    assert (last.status, last.reason) == ("resolved", "no new load for 14 d")
+
+
+@pytest.mark.parametrize(
+    ("at", "text"),
+    [
+        ("2025-12-01T00:00:00Z", "Solid-organ transplant of 2025-12-01 00:00 UTC,"),
+        (None, "Solid-organ transplant of unknown date,"),
+    ],
+)
+def test_the_transplant_is_named_once(at, text):
+    who = patient(transplant="solid-organ", **({"transplant_at": at} if at else {}))
+    (raised,) = [one for one in alerts([who, load(2000, 1)]) if one.code == PREEMPTIVE]
+    assert text in raised.detail
+    assert "Transplant:" not in raised.detail
+
+
+def test_a_rebound_after_clearance_says_that_the_days_do_not_matter():
+    events = [*treated(40), load(9000, 0), less(137, 5), less(137, 11), load(2000, 13)]
+    (raised,) = [one for one in alerts(events, 13 * D + H) if one.code == REBOUND]
+    assert "where the limit of 14 treatment days does not apply" in raised.detail
+
+
+def test_the_stop_criteria_name_a_drug_only_where_its_days_are_its_own():
+    clear = [load(9000, 0), less(137, 15), less(137, 22), lab("lymphocytes", 0.9, 22 * D)]
+    (raised,) = [one for one in alerts([*treated(30), *clear], 22 * D + H) if one.code == STOP]
+    assert "(at least 14)" in raised.detail
+    tablets = treated(30, drug="valganciclovir", amount=900)
+    (raised,) = [one for one in alerts([*tablets, *clear], 22 * D + H) if one.code == STOP]
+    assert "(at least 21 with valganciclovir)" in raised.detail
+
+
+def test_what_an_ended_alert_had_said_has_capital_letters():
+    low = [lab("calcium", 6.5, H), lab("ionized", 0.8, 2 * H)]
+    ended = alerts([patient(), dose("foscarnet", 6000, ZERO), *low], 9 * D)
+    details = [one.detail for one in ended if one.status == "resolved"]
+    assert details
+    assert not any(re.search(r"\. [a-z]", detail) for detail in details)

@@ -1,0 +1,42 @@
+"""Figures beside their thresholds, for `explain`: exact, in one unit, and in the unit that the alert's text uses."""
+
+from fractions import Fraction
+from math import isqrt
+
+from monitor.patient import Patient
+from monitor.times import DAY, HOUR, Time
+from monitor.types import Figure, Lab
+from monitor.units import MILLION
+from monitor.wording import unit_text
+
+_DIGITS = 10**12
+
+
+def span_margin(what: str, value: Time, limit: Time, meaning: str, number: str) -> Figure:
+    """A span beside its limit: in days where the limit is one of two days or more, else in hours."""
+    unit, name = (DAY, "d") if limit >= 2 * DAY else (HOUR, "h")
+    return Figure(what, Fraction(value, unit), Fraction(limit, unit), name, meaning, number)
+
+
+def lab_margin(
+    p: Patient, lab: Lab, cutoffs: tuple[int, ...], meaning: str, number: str, what: str = ""
+) -> tuple[Figure, ...]:
+    """A result beside the cut-off of its unit; nothing where the cut-off is not defined in that unit."""
+    analyte = p.plan.analytes[lab.analyte]
+    if lab.unit in analyte.apart:
+        return ()
+    one = analyte.scale[lab.unit] * MILLION
+    unit = unit_text(analyte.unit_names[lab.unit])
+    value, limit = Fraction(lab.canon, one), Fraction(cutoffs[lab.unit], one)
+    return (Figure(what or analyte.name, value, limit, unit, meaning, number),)
+
+
+def decades_margin(what: str, value: int, base: int, halves: int, meaning: str, number: str, *, log: bool) -> Figure:
+    """How far a load lies above a base, beside so many half decades: the factor, or the difference of logarithms.
+
+    The root of ten that half a decade is has no end; no factor of two loads equals it.
+    """
+    if log:
+        return Figure(what, Fraction(value - base, MILLION), Fraction(halves, 2), "log10", meaning, number)
+    limit = Fraction(isqrt(10**halves * _DIGITS * _DIGITS), _DIGITS)
+    return Figure(what, Fraction(value, max(base, 1)), limit, "x", meaning, number)
