@@ -447,7 +447,7 @@ def say_after(k: AfterTherapy, p: Patient, t: Time, level: Level, episode: Episo
         ),
         f"Due since {clock_text(since + k.gap)}",
     ]
-    promises = promises_text(p, k.code)
+    promises = promises_text(p, k.code, therapy.start)
     if promises:
         parts.append(promises)
     figures = (

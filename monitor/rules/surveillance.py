@@ -142,7 +142,7 @@ def say_surveillance(k: Surveillance, p: Patient, t: Time, level: Level, episode
         f"{dated(p, lab)}, {duration_text(t - lab.at)} ago; at most {duration_text(k.gap)} between tests",
         f"Due since {clock_text(due)}",
     ]
-    promises = promises_text(p, k.code)
+    promises = promises_text(p, k.code, lab.at)
     if promises:
         parts.append(promises)
     figures = (
@@ -289,7 +289,7 @@ def say_levels(k: Levels, p: Patient, t: Time, level: Level, episode: Episode) -
         ),
         f"Due since {clock_text(since + k.gap)}",
     ]
-    promises = promises_text(p, k.code)
+    promises = promises_text(p, k.code, since)
     if promises:
         parts.append(promises)
     facts: list[Dose] = [p.given[k.drug].x[p.given[k.drug].last(since)]]

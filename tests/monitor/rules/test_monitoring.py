@@ -17,6 +17,7 @@ from tests.monitor.case import (
     every,
     lab,
     patient,
+    plan,
     run,
     said,
     severity,
@@ -470,7 +471,7 @@ PROMISED = [
 def test_an_override_that_promised_to_monitor_is_quoted_where_the_test_is_overdue(code, test, until, drug, events):
     (first, *_) = [one for one in alerts(events, D) if one.code == code]
     promised = [*events, action(first.alert_id, "override", D + H, reason=REASON)]
-    assert f"{code.capitalize()} {QUOTED}" in last_of(promised, until, test, drug).detail
+    assert f"{plan().rule_data[code].title} {QUOTED}" in last_of(promised, until, test, drug).detail
     assert REASON not in last_of(events, until, test, drug).detail
 
 
