@@ -274,7 +274,7 @@ def _permits(k: Above, p: Patient, at: AtDose, band: BandInfo, crcl: Clearance, 
 
 
 def _regimen(k: Above, limit: Limit, unit: str) -> str:
-    return f"{number_text(limit.dose)} {unit} {_every_text(k.spoken, limit.every)}"
+    return f"{decimal_text(limit.dose)} {unit} {_every_text(k.spoken, limit.every)}"
 
 
 def _sums(k: Above, p: Patient, limit: Limit, total: Size, unit: str) -> list[Figure]:
@@ -467,7 +467,7 @@ def _least_text(k: Below, band: BandInfo, phase: int, unit: str) -> str:
         band.induction if phase == INDUCTION else band.maintenance, key=lambda column: column[0] / column[1]
     )
     share = f"{k.induction_share} of " if phase == INDUCTION and k.induction_share != 1 else ""
-    return f"{share}{number_text(dose)} {unit} {_every_text(k.spoken, every)}"
+    return f"{share}{decimal_text(dose)} {unit} {_every_text(k.spoken, every)}"
 
 
 def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
