@@ -454,3 +454,9 @@ def test_near_a_bound_the_least_asked_for_is_not_said_to_be_the_labels():
     ) in detail
     per_kg = texts(course("foscarnet", [20] * 7, 12 * H, 1.5, more=[LOAD]), "dose-below-renal-band")
     assert "the band from 1 mL/min/kg" in per_kg
+
+
+def test_no_least_is_asked_for_where_the_band_below_has_none():
+    # Less than a tenth above 10 mL/min the band below 10 would hold, which has no tablets.
+    assert below("valganciclovir", [450] * 3, 84 * H, 10.9, unit="mg") is None
+    assert below("valganciclovir", [450] * 3, 84 * H, 11.1, unit="mg") == "warning"
