@@ -233,12 +233,13 @@ class Band(Entry):
 
 
 class RenalDosing(Entry):
-    """A label's dosing by clearance, from the best kidney down."""
+    """A label's dosing by clearance, from the best kidney down. `spoken`: how the label says an interval."""
 
     index: Literal["mL/min", "mL/min/kg"]
     tolerance: Literal["share", "tablet"]
     tablet: Annotated[Quantity, BeforeValidator(parse_quantity)] | None = None
     bands: tuple[Band, ...] = Field(min_length=1)
+    spoken: dict[str, str] = {}
     source: SourceId
     tag: Tag
 

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Iterable
+from fractions import Fraction
 
 from monitor.patient import Patient
 from monitor.plan import AnalyteInfo
 from monitor.times import ALWAYS, Time, clock_text, duration_text, iso
-from monitor.types import EQUAL, PRELIMINARY, Act, Dose, Evidence, Fact, Lab, Person, Rule
+from monitor.types import AT_MOST, EQUAL, PRELIMINARY, Act, Dose, Evidence, Fact, Figure, Lab, Person, Rule
 from monitor.units import MILLION, decimal_text, quotient_text
 
 _SIGNS = ("", "<", "<=", ">", ">=", "", "")
@@ -69,7 +70,34 @@ def amount_text(p: Patient, lab: Lab) -> str:
     if lab.unit < 0:
         return "no result"
     unit = unit_text(p.plan.analytes[lab.analyte].unit_names[lab.unit])
-    return f"{_SIGNS[lab.mark]}{decimal_text(p.plan.value_of(lab))} {unit}"
+    value = p.plan.value_of(lab)
+    size = _shortened(value) if _is_computed(lab) else decimal_text(value)
+    return f"{_SIGNS[lab.mark]}{size} {unit}"
+
+
+def _is_computed(lab: Lab) -> bool:
+    """Whether a count was computed from a percentage: it has no code of its own."""
+    return not lab.loinc and lab.mark == EQUAL
+
+
+def _shortened(value: int) -> str:
+    """A computed number of millionths to three digits, as laboratories print. Cut off, not rounded: what lies below a
+    limit must not read as if it reached it.
+    """
+    step = min(10 ** max(0, len(str(value)) - 3), MILLION)
+    return decimal_text(value // step * step)
+
+
+def lab_figures(p: Patient, lab: Lab, *limits: tuple[str, tuple[int, ...], str]) -> tuple[Figure, ...]:
+    """A result beside each of some limits, given as meaning, cut-offs by unit, and the number's path."""
+    analyte = p.plan.analytes[lab.analyte]
+    bound = "" if lab.mark == EQUAL else ", at most" if lab.mark <= AT_MOST else ", at least"
+    parts = analyte.scale[lab.unit] * MILLION
+    value, unit = Fraction(lab.canon, parts), unit_text(analyte.unit_names[lab.unit])
+    return tuple(
+        Figure(analyte.name + bound, value, Fraction(cutoffs[lab.unit], parts), unit, meaning, number)
+        for meaning, cutoffs, number in limits
+    )
 
 
 def cutoff_text(analyte: AnalyteInfo, cutoffs: tuple[int, ...], lab: Lab) -> str:
@@ -82,7 +110,7 @@ def lab_text(p: Patient, lab: Lab) -> str:
     """A result with its name: `creatinine 1.5 mg/dL`, saying so where it is preliminary or computed."""
     text = f"{p.plan.analytes[lab.analyte].name} {amount_text(p, lab)}"
     notes = []
-    if not lab.loinc and lab.mark == EQUAL:
+    if _is_computed(lab):
         notes.append("computed from the percentage and the leukocytes of the same sample")
     if lab.rank == PRELIMINARY:
         notes.append("preliminary")
@@ -128,6 +156,27 @@ def drugs_text(p: Patient, names: Iterable[str], t: Time, within: Time) -> str:
         if given is not None and i >= 0 and t - given.t[i] <= within:
             found.append(f"{name_text(name)} ({duration_text(t - given.t[i])} before)")
     return ", ".join(found)
+
+
+def first_given(p: Patient, drug: int, t: Time, within: Time, not_within: Time) -> Dose | None:
+    """The first dose of a drug newly given at `t`: within that time, and with none in `not_within` before it."""
+    given = p.given.get(drug)
+    if given is None:
+        return None
+    i, first = given.last(t), -1
+    while i >= 0 and given.t[i] >= t - within:
+        first = i
+        i -= 1
+    if first < 0 or (i >= 0 and given.t[i] >= given.t[first] - not_within):
+        return None
+    return given.x[first]
+
+
+def mimics_text(p: Patient, firsts: Iterable[Dose]) -> str:
+    """Drugs newly given that raise creatinine without a change of filtration, each with its first dose."""
+    found = [f"{name_text(p.plan.drugs[dose.drug].name)} (first given {clock_text(dose.at)})" for dose in firsts]
+    verb = "raise" if len(found) > 1 else "raises"
+    return f"{', '.join(found)} {verb} creatinine without a change of filtration" if found else ""
 
 
 def fact_text(p: Patient, fact: Fact) -> str:

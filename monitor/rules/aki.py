@@ -17,9 +17,36 @@ from monitor.knowledge import Amount, DrugName, Ladder, Number, RuleData, Span, 
 from monitor.patient import Baseline, Patient, Series
 from monitor.plan import DIALYSIS, TRANSPLANT, Amounts, Kind, Plan
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
-from monitor.types import AT_LEAST, AT_MOST, EQUAL, GONE, LESS, MORE, OVER, Episode, Lab, Level, Rule, Verdict, Words
-from monitor.units import rounded_text
-from monitor.wording import amount_text, dated, drugs_text, each_once, unit_text
+from monitor.types import (
+    AT_LEAST,
+    AT_MOST,
+    EQUAL,
+    GONE,
+    LESS,
+    MORE,
+    OVER,
+    Dose,
+    Episode,
+    Figure,
+    Lab,
+    Level,
+    Rule,
+    Verdict,
+    Words,
+)
+from monitor.units import MILLION, rounded_text
+from monitor.wording import (
+    amount_text,
+    cutoff_text,
+    dated,
+    drugs_text,
+    each_once,
+    first_given,
+    lab_figures,
+    mimics_text,
+    name_text,
+    unit_text,
+)
 
 MIMICKED, STAGE_1 = 1, 2
 """Levels: stage 1 that a drug mimics, then the KDIGO stages."""
@@ -142,7 +169,7 @@ def judge(k: Aki, p: Patient, t: Time, level: Level) -> Verdict:
         if level <= 0 or (lab.mark not in (MORE, AT_LEAST) and _near_baseline(k, lab, figures.baseline)):
             return GONE, NEVER
         return min(level, STAGE_1) if lab.mark == EQUAL else level, end
-    if stage == 1 and not figures.by_ratio and _mimicked_by(k, p, lab.at) is not None:
+    if stage == 1 and not figures.by_ratio and _mimics(k, p, lab.at):
         return MIMICKED, end
     return stage + 1, end
 
@@ -204,20 +231,10 @@ def _near_baseline(k: Aki, lab: Lab, baseline: Baseline | None) -> bool:
     return twice * 1000 < k.ratios[0] * baseline.twice and twice - baseline.twice < 2 * k.rise[lab.unit]
 
 
-def _mimicked_by(k: Aki, p: Patient, t: Time) -> int | None:
-    """A drug, newly given, that raises creatinine without a change of filtration."""
-    for drug in k.mimics:
-        given = p.given.get(drug)
-        if given is None:
-            continue
-        i = given.last(t)
-        first = -1
-        while i >= 0 and given.t[i] >= t - k.first_within:
-            first = i
-            i -= 1
-        if first >= 0 and (i < 0 or given.t[i] < given.t[first] - k.not_within):
-            return drug
-    return None
+def _mimics(k: Aki, p: Patient, t: Time) -> list[Dose]:
+    """The first dose of each drug, newly given, that raises creatinine without a change of filtration."""
+    found = (first_given(p, drug, t, k.first_within, k.not_within) for drug in k.mimics)
+    return [dose for dose in found if dose is not None]
 
 
 # Words -----------------------------------------------------------------------------------------------------------
@@ -233,17 +250,14 @@ def say(k: Aki, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     stage = max(figures.stage, 1)
     drug = (episode.drug or "").capitalize()
     parts = [f"{dated(p, lab)}: {_against(k, p, lab, figures)}", *_doubts(k, p, series, i, figures)]
-    mimic = _mimicked_by(k, p, lab.at) if level == MIMICKED else None
+    mimics = _mimics(k, p, lab.at)
     title = f"{drug}: creatinine {amount_text(p, lab)}, KDIGO stage {stage}"
     if figures.stage == 0:
         title = f"{drug}: creatinine {amount_text(p, lab)}, acute kidney injury not yet recovered"
-    if mimic is not None:
-        name = p.plan.drugs[mimic].name
-        title = f"{title}, perhaps by {name}"
-        parts.append(
-            f"{name} was first given within {duration_text(k.first_within)} and raises creatinine without a change of"
-            " filtration"
-        )
+    if level == MIMICKED and mimics:
+        title = f"{title}, perhaps by {', '.join(name_text(p.plan.drugs[dose.drug].name) for dose in mimics)}"
+    if mimics:
+        parts.append(mimics_text(p, mimics))
     last, which = p.last_dose(k.drugs, t)
     start = p.state_start(which, t)
     parts.append(f"Course of {p.plan.drugs[which].name} since {clock_text(start)}, last dose {clock_text(last)}")
@@ -262,9 +276,10 @@ def say(k: Aki, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
             " virus too"
         )
     basis = (lab, figures.lowest_48h, figures.lowest_7d, *(figures.baseline.labs if figures.baseline else ()))
-    facts = each_once(one for one in basis if one is not None)
+    facts: tuple[Lab | Dose, ...] = (*each_once(one for one in basis if one is not None), *mimics)
     severity = ("", "info", "warning", "critical", "critical")[level]
-    return Words(title, ". ".join(parts) + ".", k.data.advice.get(severity, ""), facts)  # type: ignore[call-overload]
+    advice = k.data.advice.get(severity, "")  # type: ignore[call-overload]
+    return Words(title, ". ".join(parts) + ".", advice, facts, tuple(_compared(k, p, lab, figures)))
 
 
 def _doubts(k: Aki, p: Patient, series: Series, i: int, figures: Figures) -> Iterator[str]:
@@ -297,36 +312,58 @@ def _first_plain(p: Patient, series: Series, places: Iterable[int]) -> Lab | Non
 
 
 def _against(k: Aki, p: Patient, lab: Lab, figures: Figures) -> str:
-    """The comparisons, each with its threshold."""
+    """The comparisons, each with its thresholds."""
     parts = []
-    first = rounded_text(k.ratios[0] / 1000, 1)
+    stages = f"stages from {', '.join(rounded_text(Fraction(ratio, 1000), 1) for ratio in k.ratios)} x"
     unit = p.plan.analytes[k.creatinine]
     scale = unit.scale[lab.unit]
-    rise = f"{rounded_text(k.rise[lab.unit] / scale / 1e6, 1)} {unit_text(unit.unit_names[lab.unit])}"
     if figures.baseline is not None:
         base = figures.baseline
-        ratio = rounded_text(2 * lab.canon / base.twice, 2) if base.twice else "?"
-        size = rounded_text(base.twice / 2 / unit.scale[base.unit] / 1e6, 2)
-        parts.append(
-            f"{ratio} x baseline {size} {unit_text(unit.unit_names[base.unit])} ({base.how}; threshold {first} x)"
-        )
+        ratio = rounded_text(Fraction(2 * lab.canon, base.twice), 2) if base.twice else "?"
+        size = rounded_text(Fraction(base.twice, 2 * unit.scale[base.unit] * MILLION), 2)
+        parts.append(f"{ratio} x baseline {size} {unit_text(unit.unit_names[base.unit])} ({base.how}; {stages})")
         if figures.before is not None and lab.canon <= figures.before.canon:
             parts.append(f"not above the last value before the first dose ({amount_text(p, figures.before)})")
     else:
         parts.append("no baseline is known")
     if figures.lowest_48h is not None:
         low = figures.lowest_48h
-        change = rounded_text(abs(lab.canon - low.canon) / scale / 1e6, 2)
+        change = rounded_text(Fraction(abs(lab.canon - low.canon), scale * MILLION), 2)
         side = "below" if lab.canon < low.canon else "above"
         parts.append(
             f"{change} {unit_text(unit.unit_names[lab.unit])} {side} the lowest of 48 h, {amount_text(p, low)}"
-            f" (threshold {rise})"
+            f" (stage 1 from {cutoff_text(unit, k.rise, lab)})"
         )
     if figures.lowest_7d is not None:
         low = figures.lowest_7d
-        ratio = rounded_text(lab.canon / low.canon, 2) if low.canon else "?"
-        parts.append(f"{ratio} x the lowest of 7 d, {amount_text(p, low)} (threshold {first} x)")
+        ratio = rounded_text(Fraction(lab.canon, low.canon), 2) if low.canon else "?"
+        parts.append(f"{ratio} x the lowest of 7 d, {amount_text(p, low)} ({stages})")
+    parts.append(f"stage 3 from {cutoff_text(unit, k.stage_3_from, lab)} once one of these holds")
     return "; ".join(parts)
+
+
+def _compared(k: Aki, p: Patient, lab: Lab, figures: Figures) -> Iterator[Figure]:
+    """Each figure beside the thresholds of the stages and, above the baseline, of the end."""
+    base, low_48h, low_7d = figures.baseline, figures.lowest_48h, figures.lowest_7d
+    analyte = p.plan.analytes[k.creatinine]
+    parts, unit = analyte.scale[lab.unit] * MILLION, unit_text(analyte.unit_names[lab.unit])
+    rise = Fraction(k.rise[lab.unit], parts)
+    ratios = [Fraction(ratio, 1000) for ratio in k.ratios]
+    if base is not None and base.twice:
+        what, ratio = "creatinine to the course's baseline", Fraction(2 * lab.canon, base.twice)
+        for stage, limit in enumerate(ratios, 1):
+            yield Figure(what, ratio, limit, "x", f"stage {stage} from", "ratios")
+        yield Figure(what, ratio, ratios[0], "x", "ends below", "ratios")
+        above = Fraction(2 * lab.canon - base.twice, 2 * parts)
+        yield Figure("creatinine above the course's baseline", above, rise, unit, "ends below", "rise")
+    if low_48h is not None:
+        above = Fraction(lab.canon - low_48h.canon, parts)
+        yield Figure("creatinine above the lowest of 48 h", above, rise, unit, "stage 1 from", "rise")
+    if low_7d is not None and low_7d.canon:
+        for stage, limit in enumerate(ratios, 1):
+            what, ratio = "creatinine to the lowest of 7 d", Fraction(lab.canon, low_7d.canon)
+            yield Figure(what, ratio, limit, "x", f"stage {stage} from", "ratios")
+    yield from lab_figures(p, lab, ("stage 3 from", k.stage_3_from, "stage_3_from"))
 
 
 KINDS = {"aki": Kind(AkiData, build)}

@@ -16,12 +16,18 @@ from monitor.knowledge import DrugName, Number, RuleData, Sourced, Span
 from monitor.patient import AtDose, Clearance, Patient, Size
 from monitor.plan import DIALYSIS, INTENT_TREATMENT, PERSON, BandInfo, Kind, Plan, RenalInfo
 from monitor.renal import clearance_text, course_clearance
-from monitor.times import DAY, HOUR, NEVER, Time, clock_text, duration_text
-from monitor.types import GONE, OVER, Dose, Episode, Lab, Level, Rule, Verdict, Words
-from monitor.units import MILLION, parse_quantity, quotient_text, rounded_text
+from monitor.times import DAY, HOUR, NEVER, Time, clock_text, duration_text, parse_duration
+from monitor.types import GONE, OVER, Dose, Episode, Figure, Lab, Level, Rule, Verdict, Words
+from monitor.units import MILLION, decimal_text, parse_quantity, quotient_text, rounded_text
 from monitor.virology import quantifiable_between
 
 WARNING, CRITICAL = 1, 2
+
+
+class Told(Sourced):
+    """Advice with its source."""
+
+    value: str
 
 
 class AboveData(RuleData):
@@ -31,9 +37,10 @@ class AboveData(RuleData):
     window: Span
     window_48h: Span
     window_longer: Span
+    jitter: Span
     critical_times: Number
     spaced: Span
-    no_tablets: str
+    no_tablets: Told
 
 
 class Above(msgspec.Struct, gc=False, frozen=True):
@@ -43,6 +50,7 @@ class Above(msgspec.Struct, gc=False, frozen=True):
     data: AboveData
     drug: int
     renal: RenalInfo
+    spoken: dict[Time, str]
     window: Time
     window_48h: Time
     window_longer: Time
@@ -56,7 +64,11 @@ EITHER = -1
 
 
 class Limit(msgspec.Struct, gc=False, frozen=True):
-    """What a band permits in a window, in millionths of mg or mg/kg."""
+    """What a band permits in a window, in millionths of mg or mg/kg.
+
+    The window of an interval of more than 48 h ends before two doses nominally 72 h apart, each of them off by the
+    jitter, could both lie in it: Monday and Thursday, or Friday and Monday.
+    """
 
     amount: int
     window: Time
@@ -76,9 +88,10 @@ def build_above(code: str, data: AboveData, plan: Plan) -> list[Rule]:
             data,
             plan.drug_index[name],
             course.renal,
+            _spoken(plan, name),
             data.window.value,
             data.window_48h.value,
-            data.window_longer.value,
+            data.window_longer.value - 2 * data.jitter.value - 1,
             int(data.critical_times.value),
             data.spaced.value,
             {},
@@ -108,6 +121,17 @@ def build_above(code: str, data: AboveData, plan: Plan) -> list[Rule]:
             )
         )
     return rules
+
+
+def _spoken(plan: Plan, name: str) -> dict[Time, str]:
+    """How a label says intervals that are not so many hours: twice weekly."""
+    renal = plan.knowledge.drugs[name].renal
+    assert renal is not None
+    return {parse_duration(every): words for every, words in renal.spoken.items()}
+
+
+def _every_text(spoken: dict[Time, str], every: Time) -> str:
+    return spoken.get(every) or f"every {every // HOUR} h"
 
 
 def judge_above(k: Above, p: Patient, t: Time, level: Level) -> Verdict:
@@ -214,24 +238,65 @@ def say_above(k: Above, p: Patient, t: Time, level: Level, episode: Episode) -> 
     name = p.plan.drugs[k.drug].name.capitalize()
     given, i = at.given, at.i
     parts = [f"Dose of {clock_text(given.t[i])}: {size_text(p, given, i)}"]
-    title = f"{name}: not recommended as tablets at this clearance"
-    if band is not None:
+    if band is None:
+        title, advice = f"{name}: not recommended as tablets at this clearance", k.data.no_tablets.value
+        figures = [_no_tablets(k, p, crcl)]
+    else:
         limit = permitted(k, at, band)
         first = _first_in(at, limit)
         total = sum_of_doses(given, i, given.t[first] - 1) or 0
         unit = "mg/kg" if _per_kg(p, k.drug) else "mg"
         share = quotient_text(total.numerator * 100, total.denominator * limit.amount, 0)
         parts.append(
-            f"{i - first + 1} dose{'s' * (i > first)} of the last {duration_text(limit.window)}:"
-            f" {number_text(total)} {unit}, {share} % of the {number_text(limit.amount)} {unit} that the label permits"
-            f" ({number_text(limit.dose)} {unit} every {limit.every // HOUR} h)"
+            f"{i - first + 1} dose{'s' * (i > first)} of the last {duration_text(limit.window + 1)}:"
+            f" {number_text(total)} {unit}, {share} % of the {number_text(limit.amount)} {unit} that"
+            f" {_permits(k, p, at, band, crcl, unit)}"
         )
-        title = f"{name}: {share} % of the label's dose for this clearance"
+        title = f"{name}: {share} % of the dose permitted at this clearance"
+        advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
+        figures = _sums(k, p, limit, total, unit)
     parts.append(f"Clearance {clearance_text(p, crcl, t)}")
-    advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
-    if band is None:
-        advice = k.data.no_tablets
-    return Words(title, ". ".join(parts) + ".", advice, (*_basis(crcl), at.dose))
+    return Words(title, ". ".join(parts) + ".", advice, (*_basis(crcl), at.dose), tuple(figures))
+
+
+def _permits(k: Above, p: Patient, at: AtDose, band: BandInfo, crcl: Clearance, unit: str) -> str:
+    """What permits so much: the label's band, or the next one up while the clearance is near its bound."""
+    here = band_at(k.renal, crcl.high)
+    regimen = _regimen(k, permitted(k, at, band), unit)
+    if here is band:
+        return f"the label permits ({regimen})"
+    index = "mL/min/kg" if k.renal.per_kg else "mL/min"
+    label = _regimen(k, permitted(k, at, here), unit) if here is not None else "no tablets"
+    return (
+        f"are allowed ({regimen}: the band from {decimal_text(band.bound)} {index}, for the clearance is less than"
+        f" {p.plan.renal.near_hundredths} % below it; label at {quotient_text(crcl.high, MILLION, 2)}: {label})"
+    )
+
+
+def _regimen(k: Above, limit: Limit, unit: str) -> str:
+    return f"{decimal_text(limit.dose)} {unit} {_every_text(k.spoken, limit.every)}"
+
+
+def _sums(k: Above, p: Patient, limit: Limit, total: Size, unit: str) -> list[Figure]:
+    """The sum of the doses beside what is too much, and what is critical."""
+    what = f"doses of the last {duration_text(limit.window + 1)}"
+    given, allowed = Fraction(total) / MILLION, Fraction(limit.amount, MILLION)
+    window = {k.window: "window", k.window_48h: "window_48h"}.get(limit.window, "window_longer")
+    if k.renal.tablet is not None:
+        least, meaning = allowed + Fraction(k.renal.tablet, MILLION), "warning from, a tablet over"
+    else:
+        over = p.plan.renal.tolerance_hundredths
+        least, meaning = allowed * (100 + over) / 100, f"warning above, {over} % over"
+    return [
+        Figure(what, given, least, unit, meaning, window),
+        Figure(what, given, k.critical_times * allowed, unit, "critical from, in several doses", "critical_times"),
+    ]
+
+
+def _no_tablets(k: Above, p: Patient, crcl: Clearance) -> Figure:
+    least = Fraction(k.renal.bands[-1].bound * (100 - p.plan.renal.near_hundredths), 100 * MILLION)
+    value = Fraction(crcl.high, MILLION)
+    return Figure("creatinine clearance", value, least, "mL/min", "no tablets up to", "no_tablets")
 
 
 def _basis(crcl: Clearance) -> tuple[Lab, ...]:
@@ -259,6 +324,7 @@ class BelowData(RuleData):
     drugs: tuple[DrugName, ...]
     window: Span
     window_maintenance: Span
+    jitter: Span
     share: Number
     quantifiable_within: Span
     preemptive_share: PreemptiveShare
@@ -271,6 +337,7 @@ class Below(msgspec.Struct, gc=False, frozen=True):
     data: BelowData
     drug: int
     renal: RenalInfo
+    spoken: dict[Time, str]
     window: Time
     window_maintenance: Time
     share: Fraction
@@ -293,6 +360,7 @@ def build_below(code: str, data: BelowData, plan: Plan) -> list[Rule]:
             data,
             plan.drug_index[name],
             course.renal,
+            _spoken(plan, name),
             data.window.value,
             data.window_maintenance.value,
             Fraction(data.share.value),
@@ -339,23 +407,38 @@ def judge_below(k: Below, p: Patient, t: Time, level: Level) -> Verdict:
     if not isinstance(crcl, Clearance):
         p.note(f"clearance: {crcl}", t)
         return unchanged
-    total = sum_of_doses(at.given, at.i, t - window - 1)
-    if total is None:
+    found = {_is_too_little(k, p, at, one) for one in (crcl.low, crcl.high)}
+    if None in found:
         p.note("no body weight, or a dose of unknown amount", t)
         return unchanged
-    too_little = _is_too_little(k, p, at, crcl.low, total)
-    if crcl.low != crcl.high and too_little != _is_too_little(k, p, at, crcl.high, total):
+    if len(found) > 1:
         p.note("sex not known: the clearance lies in two bands", t)
         return unchanged
-    return (1, at.over) if too_little else (GONE, NEVER)
+    return (1, at.over) if True in found else (GONE, NEVER)
 
 
-def _is_too_little(k: Below, p: Patient, at: AtDose, crcl: int, total: Size) -> bool:
+def _is_too_little(k: Below, p: Patient, at: AtDose, crcl: int) -> bool | None:
+    """Whether the doses are too little at one clearance; None where one of them is of unknown size."""
     band = _band_below(k, p, crcl)
-    if band is None:
-        return False
+    total = _given_in(k, at, band)
+    if band is None or total is None:
+        return None if total is None else False
     above, below = k.limits[band.bound, at.state.phase]
     return total.numerator * below < above * total.denominator
+
+
+def _given_in(k: Below, at: AtDose, band: BandInfo | None) -> Size | None:
+    """The doses of the window, all of the course's present phase."""
+    begins = at.given.t[at.i] - _reach(k, at, band)
+    return sum_of_doses(at.given, at.i, max(begins, at.state.start, at.state.other_phase + 1) - 1)
+
+
+def _reach(k: Below, at: AtDose, band: BandInfo | None) -> Time:
+    """How far back doses count. Where the label doses less often than every 48 h, two right doses nominally 72 h apart
+    (Friday and Monday) both do in induction, however late the first was and early the second.
+    """
+    rare = band is not None and at.state.phase == INDUCTION and min(every for _, every in band.induction) > 2 * DAY
+    return _window(k, at) + (2 * k.data.jitter.value if rare else 0)
 
 
 def _window(k: Below, at: AtDose) -> Time:
@@ -384,7 +467,7 @@ def _least_text(k: Below, band: BandInfo, phase: int, unit: str) -> str:
         band.induction if phase == INDUCTION else band.maintenance, key=lambda column: column[0] / column[1]
     )
     share = f"{k.induction_share} of " if phase == INDUCTION and k.induction_share != 1 else ""
-    return f"{share}{number_text(dose)} {unit} every {every // HOUR} h"
+    return f"{share}{decimal_text(dose)} {unit} {_every_text(k.spoken, every)}"
 
 
 def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
@@ -392,29 +475,44 @@ def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> 
     at = last_dose(p, k.drug, t)
     assert at is not None
     t = at.given.t[at.i]
-    window = _window(k, at)
     crcl = course_clearance(p, at.state, t, k.renal.per_kg)
     assert isinstance(crcl, Clearance)
     band = _band_below(k, p, crcl.high)
     assert band is not None
     least = _least(k, band, at.state.phase)
-    total = sum_of_doses(at.given, at.i, t - window - 1) or 0
+    total = Fraction(_given_in(k, at, band) or 0)
     unit = "mg/kg" if _per_kg(p, k.drug) else "mg"
     share = rounded_text(total * 100 / least, 0)
     name = p.plan.drugs[k.drug].name.capitalize()
-    missed = _not_done(p, k.drug, t - window, t)
+    reach = _reach(k, at, band)
+    missed = _not_done(p, k.drug, t - reach, t)
+    here = band_at(k.renal, crcl.high)
+    asked = f"that the label's least column asks for ({_least_text(k, band, at.state.phase, unit)}"
+    if here is not None and here is not band:
+        index = "mL/min/kg" if k.renal.per_kg else "mL/min"
+        near = f"less than {p.plan.renal.near_hundredths} % above {decimal_text(here.bound)}"
+        asked = (
+            f"asked for ({_least_text(k, band, at.state.phase, unit)}: the band from {decimal_text(band.bound)}"
+            f" {index}, for the clearance is {near}; label at {quotient_text(crcl.high, MILLION, 2)}:"
+            f" {_least_text(k, here, at.state.phase, unit)}"
+        )
     parts = [
         (
-            f"Doses of the last {duration_text(window)}: {number_text(total)} {unit}, {share} % of the"
-            f" {rounded_text(least / MILLION, 2)} {unit} that the label's least column asks for"
-            f" ({_least_text(k, band, at.state.phase, unit)}; threshold {rounded_text(k.share * 100, 0)} %)"
+            f"Doses of the last {duration_text(reach)}: {number_text(total)} {unit}, {share} % of the"
+            f" {rounded_text(least / MILLION, 2)} {unit} {asked}; threshold {rounded_text(k.share * 100, 0)} %)"
         ),
         f"Clearance {clearance_text(p, crcl, t)}",
     ]
     if missed:
         parts.append(f"Charted as not given: {', '.join(clock_text(dose.at) for dose in missed)}")
     title = f"{name}: {share} % of the least dose for this clearance"
-    return Words(title, ". ".join(parts) + ".", k.data.advice.get("warning", ""), (*_basis(crcl), at.dose, *missed))
+    facts: tuple[Lab | Dose, ...] = (*_basis(crcl), at.dose, *missed)
+    what = f"doses of the last {duration_text(reach)}, of the least asked for"
+    figures = [
+        Figure(what, total * 100 / least, k.share * 100, "%", meaning, "share")
+        for meaning in ("warning below", "ends from")
+    ]
+    return Words(title, ". ".join(parts) + ".", k.data.advice.get("warning", ""), facts, tuple(figures))
 
 
 def _not_done(p: Patient, drug: int, since: Time, until: Time) -> list[Dose]:

@@ -5,6 +5,7 @@ decides where it is as fresh as the total. Numbers: `rules.hypocalcemia`; CTCAE 
 """
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from functools import partial
 
 import msgspec
@@ -15,9 +16,9 @@ from monitor.patient import Patient, Series
 from monitor.plan import Amounts, AnalyteInfo, Kind, Plan
 from monitor.reading import is_below
 from monitor.times import NEVER, Time, clock_text, duration_text
-from monitor.types import EQUAL, GONE, OVER, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.types import EQUAL, GONE, OVER, Episode, Figure, Lab, Level, Rule, Verdict, Words
 from monitor.units import millionths, rounded_text
-from monitor.wording import amount_text, cutoff_text, dated, drugs_text, unit_text
+from monitor.wording import amount_text, cutoff_text, dated, drugs_text, lab_figures, unit_text
 
 WARNING, CRITICAL = 1, 2
 
@@ -36,6 +37,8 @@ class CalciumData(RuleData):
     ionized_decides: Span
     named: dict[str, tuple[DrugName, ...]] = {}
     named_within: Span
+    causes: tuple[DrugName, ...] = ()
+    causes_within: Span
 
 
 class Calcium(msgspec.Struct, gc=False, frozen=True):
@@ -90,7 +93,7 @@ def build(code: str, data: CalciumData, plan: Plan) -> list[Rule]:
                 say=partial(say, k),
                 references=data.references,
                 quiet=(plan.doses(name), albumin.index),
-                told=tuple(plan.doses(other) for names in data.named.values() for other in names),
+                told=tuple(plan.doses(other) for names in (*data.named.values(), data.causes) for other in names),
             )
         )
     return rules
@@ -142,10 +145,14 @@ def _latest(k: Calcium, p: Patient, analyte: int, t: Time) -> Lab | None:
 def _judged(k: Calcium, p: Patient, total: Lab | None, ionized: Lab | None) -> Level | None:
     by_ionized = _level(ionized, ionized, k.ionized_limits) if ionized is not None else None
     by_total = _level(total, corrected(k, p, total), k.total_limits) if total is not None else None
-    if ionized is not None and (total is None or ionized.at >= total.at - k.decides):
+    if _ionized_decides(k, total, ionized):
         return by_ionized
     found = [one for one in (by_ionized, by_total) if one is not None]
     return max(found) if found else None
+
+
+def _ionized_decides(k: Calcium, total: Lab | None, ionized: Lab | None) -> bool:
+    return ionized is not None and (total is None or ionized.at >= total.at - k.decides)
 
 
 def _level(lab: Lab | None, value: Lab | None, limits: tuple[Amounts, Amounts]) -> Level | None:
@@ -224,8 +231,25 @@ def say(k: Calcium, p: Patient, t: Time, level: Level, episode: Episode) -> Word
         text = drugs_text(p, names, t, within)
         if text:
             parts.append(f"{what.capitalize()} within {duration_text(within)}: {text}")
+    causes = drugs_text(p, k.data.causes, t, k.data.causes_within.value)
+    if causes:
+        parts.append(f"Also lowered by drugs of the last {duration_text(k.data.causes_within.value)}: {causes}")
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
-    return Words(f"{k.drug.capitalize()}: {title}", ". ".join(parts) + ".", advice, tuple(facts))
+    figures = tuple(_figures(k, p, total, ionized))
+    return Words(f"{k.drug.capitalize()}: {title}", ". ".join(parts) + ".", advice, tuple(facts), figures)
+
+
+def _figures(k: Calcium, p: Patient, total: Lab | None, ionized: Lab | None) -> Iterator[Figure]:
+    """What decides beside its limits: ionized calcium alone, or both."""
+    deciding = [("ionized", ionized, k.ionized_limits)]
+    if total is not None and not _ionized_decides(k, total, ionized):
+        deciding.append(("total", corrected(k, p, total), k.total_limits))
+    for which, lab, (below, critical) in deciding:
+        if lab is not None:
+            limits = ("warning below", below, f"{which}_below"), ("critical below", critical, f"{which}_critical_below")
+            found = lab_figures(p, lab, *limits, ("ends from", below, f"{which}_below"))
+            fixed = ", corrected for albumin" if lab is not total and lab is not ionized else ""
+            yield from (figure._replace(what=figure.what + fixed) for figure in found)
 
 
 def _beside_infusion(k: Calcium, lab: Lab, start: Time, end: Time) -> str:

@@ -3,6 +3,8 @@
 Numbers: `rules.cidofovir-contraindicated`, `rules.cidofovir-predose-labs-missing`, `rules.cidofovir-dose`; US label.
 """
 
+from collections.abc import Iterator
+from fractions import Fraction
 from functools import partial
 
 import msgspec
@@ -14,10 +16,10 @@ from monitor.patient import AtDose, Clearance, Patient
 from monitor.plan import DIALYSIS, PERSON, Amounts, Kind, Plan
 from monitor.renal import clearance, clearance_text
 from monitor.rules.cidofovir_rise import PROTEIN, REDUCE
-from monitor.times import NEVER, Time, duration_text
-from monitor.types import AT_LEAST, EQUAL, GONE, MORE, OVER, Dose, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.times import DAY, HOUR, NEVER, Time, duration_text
+from monitor.types import AT_LEAST, EQUAL, GONE, MORE, OVER, Dose, Episode, Figure, Lab, Level, Rule, Verdict, Words
 from monitor.units import MILLION, millionths, rounded_text
-from monitor.wording import aged, amount_text, cutoff_text, each_once
+from monitor.wording import aged, amount_text, cutoff_text, each_once, lab_figures
 
 WARNING, CRITICAL = 1, 2
 
@@ -142,9 +144,22 @@ def say_contraindicated(k: Contraindicated, p: Patient, t: Time, level: Level, e
     parts.append(last_dose_text(p, at))
     name = p.plan.drugs[k.drug].name.capitalize()
     facts: tuple[Lab | Dose, ...] = (*each_once(lab for _, lab in reasons), at.dose)
-    return Words(
-        f"{name} given although contraindicated", ". ".join(parts) + ".", k.data.advice.get("critical", ""), facts
-    )
+    advice, figures = k.data.advice.get("critical", ""), tuple(_limits(k, p, at.given.t[at.i]))
+    return Words(f"{name} given although contraindicated", ". ".join(parts) + ".", advice, facts, figures)
+
+
+def _limits(k: Contraindicated, p: Patient, t: Time) -> Iterator[Figure]:
+    """What was known at the dose, beside each limit."""
+    creatinine, protein = _latest(p, p.plan.creatinine, t), _latest(p, k.protein, t)
+    if creatinine is not None:
+        yield from lab_figures(p, creatinine, ("contraindicated above", k.creatinine_above, "creatinine_above"))
+    crcl = clearance(p, t, per_kg=False, creatinine_age=p.plan.renal.creatinine_age)
+    if isinstance(crcl, Clearance):
+        limit = Fraction(k.clearance_up_to, MILLION)
+        value = Fraction(crcl.high, MILLION)
+        yield Figure("creatinine clearance", value, limit, "mL/min", "contraindicated up to", "clearance_up_to")
+    if protein is not None:
+        yield from lab_figures(p, protein, ("contraindicated from", k.protein_from, "protein_from"))
 
 
 # Tests before a dose -----------------------------------------------------------------------------------------------
@@ -216,6 +231,10 @@ def _missing(k: Predose, p: Patient, t: Time) -> list[tuple[str, Lab | None]]:
     return missing
 
 
+def _hours(span: Time) -> Fraction:
+    return Fraction(span, HOUR)
+
+
 def say_predose(k: Predose, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """Which tests were not collected before which dose."""
     at = last_dose(p, k.drug, t)
@@ -230,7 +249,12 @@ def say_predose(k: Predose, p: Patient, t: Time, level: Level, episode: Episode)
     within = duration_text(k.within)
     detail = f"{last_dose_text(p, at)}. Not collected in the {within} before: {lasts}."
     title = f"{p.plan.drugs[k.drug].name.capitalize()} given without {names} of the {within} before"
-    return Words(title, detail, k.data.advice.get("warning", ""), (at.dose,))
+    figures = tuple(
+        Figure(f"age of {name} at the dose", _hours(t - lab.at), _hours(k.within), "h", "at most", "within")
+        for name, lab in missing
+        if lab is not None
+    )
+    return Words(title, detail, k.data.advice.get("warning", ""), (at.dose,), figures)
 
 
 # Dose and interval -------------------------------------------------------------------------------------------------
@@ -357,7 +381,23 @@ def say_dose(k: DoseNumbers, p: Patient, t: Time, level: Level, episode: Episode
     detail = f"{last_dose_text(p, at)}: {wrong}."
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
     before = (at.given.x[at.i - 1],) if at.i else ()
-    return Words(title, detail, advice, (at.dose, *before))
+    return Words(title, detail, advice, (at.dose, *before), tuple(_compared(k, p, at)))
+
+
+def _compared(k: DoseNumbers, p: Patient, at: AtDose) -> Iterator[Figure]:
+    """The dose beside its limits, and its distance from the dose before it."""
+    size, t = Fraction(at.given.m[at.i] or 0) / MILLION, at.given.t[at.i]
+    limits = [("warning above", k.above, "above"), ("critical above", k.critical_above, "critical_above")]
+    reduce = p.latest_episode(REDUCE, t)
+    if reduce is not None and (reduce.end is None or reduce.end > t):
+        limits.append(("warning above, after a rise of creatinine", k.reduced_above, "reduced_above"))
+    for meaning, limit, number in limits:
+        yield Figure("dose", size, Fraction(limit, MILLION), "mg/kg", meaning, number)
+    if at.i and size * MILLION > k.small:
+        what, since = "time since the dose before", Fraction(t - at.given.t[at.i - 1], DAY)
+        yield Figure(what, since, Fraction(k.interval, DAY), "d", "critical below", "interval")
+        if at.state.count >= 3:
+            yield Figure(what, since, Fraction(k.later_interval, DAY), "d", "warning below", "later_interval")
 
 
 KINDS = {

@@ -3,6 +3,7 @@
 Numbers: `rules.cidofovir-reduce-dose`, `rules.cidofovir-stop`; US label.
 """
 
+from fractions import Fraction
 from functools import partial
 
 import msgspec
@@ -12,10 +13,35 @@ from monitor.baseline import course_baseline
 from monitor.knowledge import Amount, DrugName, RuleData, Span
 from monitor.patient import AtDose, Baseline, Patient
 from monitor.plan import DIALYSIS, TRANSPLANT, Amounts, Kind, Plan
-from monitor.times import NEVER, Time
-from monitor.types import AT_LEAST, EQUAL, GONE, MORE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
+from monitor.times import NEVER, Time, duration_text
+from monitor.types import (
+    AT_LEAST,
+    EQUAL,
+    GONE,
+    MORE,
+    OVER,
+    YIELDED,
+    Dose,
+    Episode,
+    Figure,
+    Lab,
+    Level,
+    Rule,
+    Verdict,
+    Words,
+)
 from monitor.units import MILLION, rounded_text
-from monitor.wording import amount_text, cutoff_text, dated, each_once, unit_text
+from monitor.wording import (
+    amount_text,
+    cutoff_text,
+    dated,
+    drugs_text,
+    each_once,
+    first_given,
+    lab_figures,
+    mimics_text,
+    unit_text,
+)
 
 REDUCE, STOP = "cidofovir-reduce-dose", "cidofovir-stop"
 PROTEIN = "urine-protein"
@@ -27,6 +53,11 @@ class RiseData(RuleData):
     drug: DrugName
     rise: Amount
     creatinine_age: Span
+    nephrotoxins: tuple[DrugName, ...]
+    nephrotoxins_within: Span
+    mimics: tuple[DrugName, ...]
+    mimic_first_within: Span
+    mimic_not_within: Span
 
 
 class StopData(RiseData):
@@ -75,6 +106,7 @@ def build_rise(code: str, data: RiseData, plan: Plan) -> list[Rule]:
             say=partial(say_rise, k),
             references=data.references,
             quiet=(TRANSPLANT, DIALYSIS, *(plan.doses(plan.drugs[drug].name) for drug in plan.inheriting)),
+            told=tuple(plan.doses(name) for name in (*data.nephrotoxins, *data.mimics)),
             follows=() if is_stop else (STOP,),
             rank=0 if is_stop else 1,
         )
@@ -163,6 +195,7 @@ def say_rise(k: Rise, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
     analyte = p.plan.analytes[k.creatinine]
     parts: list[str] = []
     facts: list[Lab] = []
+    figures: list[Figure] = []
     title = ""
     if risen is not None and lab is not None and baseline is not None and _is_number(lab):
         unit = unit_text(analyte.unit_names[lab.unit])
@@ -174,6 +207,8 @@ def say_rise(k: Rise, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
         )
         title = f"creatinine {up} {unit} above baseline"
         facts += [lab, *baseline.labs]
+        below = analyte.scale[lab.unit] * MILLION
+        figures += _compared(k, p, Fraction(risen, 2 * below), lab)
     protein = _new_protein(k, p, at, t)
     if protein is not None and k.protein_from is not None:
         limit = cutoff_text(p.plan.analytes[k.protein], k.protein_from, protein)
@@ -181,11 +216,35 @@ def say_rise(k: Rise, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
         if not title or risen is None or lab is None or risen < 2 * k.rise[lab.unit]:
             title = f"urine protein {amount_text(p, protein)}"
         facts.append(protein)
+        figures += lab_figures(p, protein, ("stop from", k.protein_from, "protein_from"))
     parts.append(last_dose_text(p, at))
+    others = drugs_text(p, k.data.nephrotoxins, t, k.data.nephrotoxins_within.value)
+    if others:
+        parts.append(f"Other nephrotoxic drugs within {duration_text(k.data.nephrotoxins_within.value)}: {others}")
+    mimics = _mimics(k, p, t)
+    if mimics:
+        parts.append(mimics_text(p, mimics))
     what = "stop" if k.protein_from is not None else "reduce the dose"
     advice = k.data.advice.get("critical" if k.protein_from is not None else "warning", "")
     name = p.plan.drugs[k.drug].name.capitalize()
-    return Words(f"{name}: {what}, {title}", ". ".join(parts) + ".", advice, each_once(facts))
+    basis: tuple[Lab | Dose, ...] = (*each_once(facts), *mimics)
+    return Words(f"{name}: {what}, {title}", ". ".join(parts) + ".", advice, basis, tuple(figures))
+
+
+def _compared(k: Rise, p: Patient, risen: Fraction, lab: Lab) -> list[Figure]:
+    """The rise beside its threshold; the stop ends with the course alone."""
+    analyte = p.plan.analytes[k.creatinine]
+    limit = Fraction(k.rise[lab.unit], analyte.scale[lab.unit] * MILLION)
+    meanings = ("reduce from", "ends below") if k.protein_from is None else ("stop from",)
+    what, unit = "creatinine above the course's baseline", unit_text(analyte.unit_names[lab.unit])
+    return [Figure(what, risen, limit, unit, meaning, "rise") for meaning in meanings]
+
+
+def _mimics(k: Rise, p: Patient, t: Time) -> list[Dose]:
+    """The first dose of each drug, newly given, that raises creatinine without a change of filtration."""
+    within, not_within = k.data.mimic_first_within.value, k.data.mimic_not_within.value
+    found = (first_given(p, p.plan.drug_index[name], t, within, not_within) for name in k.data.mimics)
+    return [dose for dose in found if dose is not None]
 
 
 KINDS = {STOP: Kind(StopData, build_rise), REDUCE: Kind(RiseData, build_rise)}

@@ -3,6 +3,7 @@
 For its first 48 h it stands for the single cytopenias. Numbers: `rules.started-below-count-limits`.
 """
 
+from collections.abc import Iterator
 from functools import partial
 
 import msgspec
@@ -12,8 +13,8 @@ from monitor.patient import Patient
 from monitor.plan import Amounts, Kind, Plan
 from monitor.reading import is_below
 from monitor.times import NEVER, Time, clock_text
-from monitor.types import GONE, OVER, Episode, Lab, Level, Rule, Verdict, Words
-from monitor.wording import aged, cutoff_text
+from monitor.types import GONE, OVER, Episode, Figure, Lab, Level, Rule, Verdict, Words
+from monitor.wording import aged, cutoff_text, lab_figures
 
 
 class StartedBelowData(RuleData):
@@ -73,30 +74,41 @@ def judge(k: StartedBelow, p: Patient, t: Time, level: Level) -> Verdict:
 
 def _below(k: StartedBelow, p: Patient, t: Time, start: Time) -> list[Lab]:
     """The latest results at `t`, of the days before the first dose or since, that lie below their limits."""
-    found = []
-    for analyte, limit in k.limits:
-        series = p.series[analyte]
-        i = series.last(t) if series is not None else -1
-        if series is not None and i >= 0 and start - series.t[i] <= k.within and is_below(series.x[i], limit):
-            found.append(series.x[i])
-    return found
+    found = ((_latest(k, p, analyte, t, start), limit) for analyte, limit in k.limits)
+    return [lab for lab, limit in found if lab is not None and is_below(lab, limit)]
+
+
+def _latest(k: StartedBelow, p: Patient, analyte: int, t: Time, start: Time) -> Lab | None:
+    series = p.series[analyte]
+    i = series.last(t) if series is not None else -1
+    return series.x[i] if series is not None and i >= 0 and start - series.t[i] <= k.within else None
 
 
 def say(k: StartedBelow, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     """Which counts, and the label's limits."""
     limits = dict(k.limits)
     labs = _below(k, p, t, episode.onset)
-    figures = [
+    shown = [
         f"{aged(p, lab, t)}, limit {cutoff_text(p.plan.analytes[lab.analyte], limits[lab.analyte], lab)}"
         for lab in labs
     ]
     drug = p.plan.drugs[k.drug].name
     return Words(
         f"{drug.capitalize()} started below the label's count limits",
-        f"First dose {clock_text(episode.onset)}: {'; '.join(figures)}.",
+        f"First dose {clock_text(episode.onset)}: {'; '.join(shown)}.",
         k.data.advice.get("critical", ""),
         tuple(labs),
+        tuple(_figures(k, p, t, episode.onset)),
     )
+
+
+def _figures(k: StartedBelow, p: Patient, t: Time, start: Time) -> Iterator[Figure]:
+    """Each count beside its limit, those above it too."""
+    for analyte, limit in k.limits:
+        lab = _latest(k, p, analyte, t, start)
+        if lab is not None:
+            number = f"limits.{p.plan.analytes[analyte].key}"
+            yield from lab_figures(p, lab, ("critical below", limit, number), ("ends from", limit, number))
 
 
 KINDS = {"started-below-count-limits": Kind(StartedBelowData, build)}

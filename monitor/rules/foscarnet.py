@@ -3,6 +3,7 @@
 Numbers: `rules.foscarnet-renal-stop`, `rules.foscarnet-infusion-rate`; US label.
 """
 
+from fractions import Fraction
 from functools import partial
 
 import msgspec
@@ -14,7 +15,7 @@ from monitor.patient import AtDose, Clearance, Patient
 from monitor.plan import DIALYSIS, PERSON, Kind, Plan
 from monitor.renal import clearance_text, course_clearance
 from monitor.times import MINUTE, NEVER, Time, clock_text, duration_text
-from monitor.types import GONE, OVER, Episode, Level, Rule, Verdict, Words
+from monitor.types import GONE, OVER, Episode, Figure, Level, Rule, Verdict, Words
 from monitor.units import MILLION, millionths, quotient_text
 
 WARNING, CRITICAL = 1, 2
@@ -90,7 +91,12 @@ def say_renal_stop(k: RenalStop, p: Patient, t: Time, level: Level, episode: Epi
         f" {clock_text(at.given.t[at.i])}: {size_text(p, at.given, at.i)}."
     )
     title = f"{name}: clearance {quotient_text(crcl.high, MILLION, 2)} mL/min/kg, below {limit}"
-    return Words(title, detail, k.data.advice.get("critical", ""), (crcl.creatinine, at.dose))
+    value = Fraction(crcl.high, MILLION)
+    figures = tuple(
+        Figure("creatinine clearance", value, Fraction(k.below, MILLION), "mL/min/kg", meaning, "clearance_below")
+        for meaning in ("stop below", "ends from")
+    )
+    return Words(title, detail, k.data.advice.get("critical", ""), (crcl.creatinine, at.dose), figures)
 
 
 class RateData(RuleData):
@@ -179,7 +185,14 @@ def say_rate(k: Rate, p: Patient, t: Time, level: Level, episode: Episode) -> Wo
         f" {duration_text(_length(p, at))}, {shown} (warning above {limits[0]}, critical from {limits[1]})."
     )
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
-    return Words(f"{name} infused at {shown}", detail, advice, tuple(doses_of(p, at.given, at.i)))
+    exact = Fraction(rate[0], rate[1] * MILLION)
+    figures = (
+        Figure("infusion rate", exact, Fraction(k.above, MILLION), "mg/kg/min", "warning above", "above"),
+        Figure(
+            "infusion rate", exact, Fraction(k.critical_from, MILLION), "mg/kg/min", "critical from", "critical_from"
+        ),
+    )
+    return Words(f"{name} infused at {shown}", detail, advice, tuple(doses_of(p, at.given, at.i)), figures)
 
 
 KINDS = {

@@ -10,13 +10,13 @@ from functools import partial
 import msgspec
 
 from monitor.exposure import Tails, drug_given_last, exposed_until, tails_of
-from monitor.knowledge import Amount, AnalyteName, DrugName, Number, RuleData, Span, Tail
+from monitor.knowledge import Amount, AnalyteName, DrugName, Number, RuleData, Severity, Span, Tail
 from monitor.patient import Patient, Series
 from monitor.plan import TRANSPLANT, Amounts, Kind, Plan
 from monitor.reading import is_below
 from monitor.times import DAY, NEVER, Time, clock_text, duration_text
-from monitor.types import GONE, OVER, YIELDED, Episode, Lab, Level, Rule, Verdict, Words
-from monitor.wording import amount_text, cutoff_text, dated, drugs_text, transplant_text
+from monitor.types import GONE, OVER, YIELDED, Episode, Figure, Lab, Level, Rule, Verdict, Words
+from monitor.wording import amount_text, cutoff_text, dated, drugs_text, lab_figures, transplant_text
 
 WARNING, CRITICAL = 1, 2
 HCT = ("hct-allogeneic", "hct-autologous")
@@ -34,6 +34,9 @@ class LimitData(RuleData):
     recovered_twice: Amount | None = None
     named: dict[str, tuple[DrugName, ...]] = {}
     named_within: Span
+    causes: tuple[DrugName, ...] = ()
+    causes_within: Span | None = None
+    advice_by_drug: dict[DrugName, dict[Severity, str]] = {}
     engrafted_from: Amount | None = None
     engrafted_counts: Number | None = None
     engrafted_by: Span | None = None
@@ -86,7 +89,7 @@ def build(code: str, data: LimitData, plan: Plan) -> list[Rule]:
             say=partial(say, k),
             references=data.references,
             quiet=doses,
-            told=(TRANSPLANT, *(plan.doses(name) for names in data.named.values() for name in names)),
+            told=(TRANSPLANT, *(plan.doses(name) for names in (*data.named.values(), data.causes) for name in names)),
             follows=(STARTED_BELOW,) if k.stands else (),
             rank=1 if k.stands else 0,
             named=lambda p, t: drug_given_last(p, k.tails, t),
@@ -172,9 +175,25 @@ def say(k: Limit, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
         text = drugs_text(p, names, t, within)
         if text:
             parts.append(f"{what.capitalize() if what.islower() else what} within {duration_text(within)}: {text}")
+    if k.data.causes_within is not None:
+        causes = drugs_text(p, k.data.causes, t, k.data.causes_within.value)
+        if causes:
+            parts.append(f"Also lowered by drugs of the last {duration_text(k.data.causes_within.value)}: {causes}")
     title = f"{(episode.drug or '').capitalize()}: {analyte.name} {amount_text(p, lab)}"
-    advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
-    return Words(title, ". ".join(parts) + ".", advice, tuple(series.x[max(0, i - 1) : i + 1][::-1]))
+    advices = k.data.advice_by_drug.get(episode.drug or "", k.data.advice)
+    advice = advices.get("critical" if level == CRITICAL else "warning", "")
+    facts = tuple(series.x[max(0, i - 1) : i + 1][::-1])
+    return Words(title, ". ".join(parts) + ".", advice, facts, _figures(k, p, lab))
+
+
+def _figures(k: Limit, p: Patient, lab: Lab) -> tuple[Figure, ...]:
+    """The result beside each limit of the alert, and beside what ends it."""
+    limits = [("warning below", k.below, "below"), ("critical below", k.critical_below, "critical_below")]
+    if k.recovered_once is None:
+        limits.append(("ends from", k.below, "below"))
+    limits.append(("ends from, once", k.recovered_once, "recovered_once"))
+    limits.append(("ends from, twice running", k.recovered_twice, "recovered_twice"))
+    return lab_figures(p, lab, *((what, cutoffs, number) for what, cutoffs, number in limits if cutoffs is not None))
 
 
 def _engraftment(k: Limit, p: Patient, series: Series, i: int) -> list[str]:

@@ -16,11 +16,12 @@ from monitor.knowledge import Dosage, DrugName, Entry, RuleData, Span
 from monitor.patient import AtDose, Given, Patient
 from monitor.plan import Kind, Plan
 from monitor.times import DAY, NEVER, Time, clock_text, duration_text
-from monitor.types import GONE, OVER, Dose, Episode, Level, Rule, Verdict, Words
+from monitor.types import GONE, OVER, Dose, Episode, Figure, Level, Rule, Verdict, Words
 from monitor.units import MILLION, decimal_text, rounded_text
 from monitor.wording import name_text
 
 INFO, WARNING = 1, 2
+GRAM = 1000 * MILLION
 LONGEST_FLUID = 2 * DAY
 """A fluid charted over longer than this before the window is not looked for."""
 
@@ -174,6 +175,8 @@ def say_hydration(k: Hydration, p: Patient, t: Time, level: Level, episode: Epis
     name = p.plan.drugs[k.drug].name.capitalize()
     fluids = ", ".join(name_text(p.plan.drugs[fluid].name) for fluid in k.fluids)
     first = ", before the first dose" if at.state.count == 1 and k.small_up_to is not None else ""
+    if not first and k.small_up_to is not None and at.given.m[at.i] is None:
+        first = ", the smaller volume, for the dose's mg/kg is not known"
     detail = (
         f"Dose {at.state.count} of {clock_text(at.given.t[at.i])}: {size_text(p, at.given, at.i)}. Charted from"
         f" {clock_text(start)} to {clock_text(end)}: {found} mL of {fluids}; at least {least} mL{first}."
@@ -186,7 +189,16 @@ def say_hydration(k: Hydration, p: Patient, t: Time, level: Level, episode: Epis
         if _share(p, dose, start, end)
     ]
     title = f"{name}: {found} mL of fluid charted, {least} mL needed"
-    return Words(title, detail, k.data.advice.get("warning", ""), (at.dose, *doses))
+    number = f"drugs.{p.plan.drugs[k.drug].name}.{'needed_above' if needed(k, at) != k.needed else 'needed'}"
+    figure = Figure(
+        f"fluid from {clock_text(start)} to {clock_text(end)}",
+        Fraction(volume(k, p, at), MILLION),
+        Fraction(needed(k, at), MILLION),
+        "mL",
+        "at least",
+        number,
+    )
+    return Words(title, detail, k.data.advice.get("warning", ""), (at.dose, *doses), (figure,))
 
 
 # Probenecid --------------------------------------------------------------------------------------------------------
@@ -279,15 +291,25 @@ def say_probenecid(k: Probenecid, p: Patient, t: Time, level: Level, episode: Ep
     at = last_dose(p, k.drug, t)
     assert at is not None
     t = at.given.t[at.i]
-    found, least = decimal_text(_probenecid(k, p, t) // 1000), decimal_text(k.needed // 1000)
+    given = _probenecid(k, p, t)
+    found, least = decimal_text(given // 1000), decimal_text(k.needed // 1000)
     name = p.plan.drugs[k.drug].name.capitalize()
     other = p.plan.drugs[k.with_drug].name
     detail = (
         f"Dose {at.state.count} of {clock_text(t)}: {size_text(p, at.given, at.i)}. {other.capitalize()} charted"
         f" {duration_text(k.from_before)} to {duration_text(k.to_before)} before: {found} g; at least {least} g."
     )
+    size = at.given.m[at.i]
+    taken = f"{other} before the dose"
+    figures = [Figure(taken, Fraction(given, GRAM), Fraction(k.needed, GRAM), "g", "at least", "needed")]
+    if size is None:
+        detail += " Whether the dose is a small one could not be judged: its mg/kg is not known."
+    else:
+        small = Fraction(k.small_up_to, MILLION)
+        figures.append(Figure("dose", Fraction(size) / MILLION, small, "mg/kg", "info only up to", "small_up_to"))
     advice = k.data.advice.get("info" if level == INFO else "warning", "")
-    return Words(f"{name}: {other} {found} g charted before it, {least} g needed", detail, advice, (at.dose,))
+    title = f"{name}: {other} {found} g charted before it, {least} g needed"
+    return Words(title, detail, advice, (at.dose,), tuple(figures))
 
 
 KINDS = {

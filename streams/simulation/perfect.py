@@ -1,7 +1,8 @@
 """Textbook courses: right doses (within 90 min of their time), fluids, timely normal labs. They must raise no alert.
 
 Each is built to be silent by every rule of alerts.md: baseline labs on the day before, doses in the middle of a band,
-an interval's wait between induction and maintenance (their doses must not add up in one window), viral loads every week
+an interval's wait between induction and maintenance (their doses must not add up in one window), Monday and Thursday or
+Monday, Wednesday and Friday where the label says twice or three times a week, viral loads every week
 that fall by more than 1 log10 in two weeks and stay quantifiable (so that no stop or step-down is due), levels of the
 immunosuppressant twice a week. Treated patients have HIV retinitis, or a solid organ with the first load drawn just
 after the first dose; otherwise the load itself would rightly call for treatment.
@@ -25,13 +26,17 @@ _INDICES: Final = {
     "maribavir": (90.0, 45.0, 25.0),
 }
 """The clearances to try, mid-band: mL/min/kg for foscarnet, else mL/min."""
+_RARE: Final = {"valganciclovir-twice-weekly": (20.8,), "ganciclovir-three-weekly": (8.0,)}
+"""The clearances at which doses go by days of the week."""
+_MONDAY_THURSDAY: Final = (0, 3)
+_MONDAY_WEDNESDAY_FRIDAY: Final = (0, 2, 4)
 _INDUCTION_DAYS: Final = 14
 
 
 def perfect_course(name: str, seed: int) -> list[Event]:
     """The events of a textbook course, in order of `recorded_at`. Seeds 0, 1, 2 and so on go through its bands."""
     write, drug = COURSES[name]
-    indices = _INDICES[drug]
+    indices = _RARE.get(name) or _INDICES[drug]
     index = indices[seed % len(indices)]
     chance = Chance(seed, 10**6 + sorted(COURSES).index(name))
     age, female = chance.whole(28, 44), chance.happens(0.4)
@@ -54,7 +59,7 @@ def _setting(name: str, drug: str, seed: int) -> tuple[Event, str]:
         transplant: Event = {"transplant": "hct-allogeneic", "transplant_at": iso(START - 7 * DAY)}
         suppressant = "ciclosporin" if name == "letermovir-ciclosporin" else "tacrolimus"
         return transplant | {"donor_cmv": "negative", "recipient_cmv": "positive"}, suppressant
-    if name == "valganciclovir-prophylaxis":
+    if name in ("valganciclovir-prophylaxis", "valganciclovir-twice-weekly"):
         transplant = {"transplant": "solid-organ", "transplant_at": iso(START - 5 * DAY)}
         return transplant | {"donor_cmv": "positive", "recipient_cmv": "negative"}, "tacrolimus"
     if drug == "maribavir" or (drug in ("ganciclovir", "valganciclovir") and seed % 2):
@@ -115,6 +120,11 @@ def _every(book: Textbook, drug: str, dose: Dose, days: int, label: str) -> None
         book.dose(drug, dose.amount, at, label)
 
 
+def _on_weekdays(days: int, weekdays: tuple[int, ...]) -> Iterator[int]:
+    """The nominal minutes of doses on these days of each week, from the first of them on."""
+    return (day * DAY for day in range(days) if day % 7 in weekdays)
+
+
 # The courses ---------------------------------------------------------------------------------------------------------
 
 
@@ -130,14 +140,29 @@ def _foscarnet(book: Textbook, index: float, column: int) -> None:
         book.fluid(1000 if dose.amount > 60 or at == 0 else 750, start - 95, start - 5)
 
 
-def _ganciclovir(book: Textbook, index: float, suppressant: str) -> None:
-    days = 28
+def _ganciclovir_labs(book: Textbook, days: int, suppressant: str) -> None:
     _weekly(book, days, 4.4)
     _suppress(book, suppressant, days)
     for day in range(-1, days):
         if (day % 2 == 1) if day <= _INDUCTION_DAYS else (day % 4 == 3):
             book.labs(day * DAY - 4 * HOUR, BASELINE)
+
+
+def _ganciclovir(book: Textbook, index: float, suppressant: str) -> None:
+    days = 28
+    _ganciclovir_labs(book, days, suppressant)
     for at, dose, label in _phases("ganciclovir", index, days):
+        book.dose("ganciclovir", round(dose.amount * book.weight, 1), at, label)
+
+
+def _ganciclovir_rare(book: Textbook, index: float, suppressant: str) -> None:
+    """On Mondays, Wednesdays and Fridays, as after hemodialysis."""
+    days = 28
+    _ganciclovir_labs(book, days, suppressant)
+    for at in _on_weekdays(days, _MONDAY_WEDNESDAY_FRIDAY):
+        phase, label = (INDUCTION, "treatment") if at < _INDUCTION_DAYS * DAY else (MAINTENANCE, "maintenance")
+        dose = right_dose("ganciclovir", phase, index)
+        assert dose is not None
         book.dose("ganciclovir", round(dose.amount * book.weight, 1), at, label)
 
 
@@ -152,16 +177,30 @@ def _valganciclovir(book: Textbook, index: float, suppressant: str) -> None:
     _every(book, "valganciclovir", dose, days, "treatment")
 
 
-def _prophylaxis(book: Textbook, index: float, suppressant: str) -> None:
-    days = 60
+def _prophylaxis_labs(book: Textbook, days: int, suppressant: str) -> None:
     _weekly(book, days, None)
     _suppress(book, suppressant, days)
     for day in range(-1, days, 14):
         book.labs(day * DAY - 4 * HOUR, BASELINE)
         book.load(day * DAY - 4 * HOUR, None)
+
+
+def _prophylaxis(book: Textbook, index: float, suppressant: str) -> None:
+    days = 60
+    _prophylaxis_labs(book, days, suppressant)
     dose = right_dose("valganciclovir", MAINTENANCE, index)
     assert dose is not None
     _every(book, "valganciclovir", dose, days, "prophylaxis")
+
+
+def _prophylaxis_rare(book: Textbook, index: float, suppressant: str) -> None:
+    """On Mondays and Thursdays."""
+    days = 60
+    _prophylaxis_labs(book, days, suppressant)
+    dose = right_dose("valganciclovir", MAINTENANCE, index)
+    assert dose is not None
+    for at in _on_weekdays(days, _MONDAY_THURSDAY):
+        book.dose("valganciclovir", dose.amount, at, "prophylaxis")
 
 
 def _cidofovir(book: Textbook, _index: float, _suppressant: str) -> None:
@@ -202,8 +241,10 @@ COURSES: Final[dict[str, tuple[Writer, str]]] = {
     "foscarnet-q8h": (lambda book, index, _: _foscarnet(book, index, 0), "foscarnet"),
     "foscarnet-q12h": (lambda book, index, _: _foscarnet(book, index, 1), "foscarnet"),
     "ganciclovir": (_ganciclovir, "ganciclovir"),
+    "ganciclovir-three-weekly": (_ganciclovir_rare, "ganciclovir"),
     "valganciclovir-treatment": (_valganciclovir, "valganciclovir"),
     "valganciclovir-prophylaxis": (_prophylaxis, "valganciclovir"),
+    "valganciclovir-twice-weekly": (_prophylaxis_rare, "valganciclovir"),
     "cidofovir": (_cidofovir, "cidofovir"),
     "letermovir": (_letermovir, "letermovir"),
     "letermovir-ciclosporin": (_letermovir, "letermovir"),

@@ -121,11 +121,11 @@ def test_trap_07_one_diluted_sample_moves_no_baseline():
     high = [*FOSCARNET, *before, creatinine(1.5, 20 * D)]
     assert severity(high, "aki") == "warning"
     said_so = (
-        "1.5 x baseline 1 mg/dL (median of 3 results 7 to 365 d before the first dose, 0.5 mg/dL to 1 mg/dL; threshold"
+        "1.5 x baseline 1 mg/dL (median of 3 results 7 to 365 d before the first dose, 0.5 mg/dL to 1 mg/dL; stages"
     )
     assert said_so in detail(high, "aki")
     alone = detail([*FOSCARNET, before[0], creatinine(1.5, 20 * D)], "aki")
-    assert "(median of 1 result 7 to 365 d before the first dose; threshold" in alone
+    assert "(median of 1 result 7 to 365 d before the first dose; stages" in alone
 
 
 @pytest.mark.parametrize(

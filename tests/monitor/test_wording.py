@@ -84,3 +84,34 @@ def test_a_result_corrected_to_what_no_rule_watches_is_called_so():
     changes = alerts([patient(), *doses, first, high, gone])
     (reason,) = {one.reason for one in changes if one.code == "aki" and one.status == "retracted"}
     assert "corrected to what no rule watches (creatinine 2.1 mg/dL" in reason
+
+
+@pytest.mark.parametrize(
+    ("percent", "leukocytes", "unit", "printed"),
+    [
+        (17.98, 3.2, "10*3/uL", "0.575 ×10³/µL"),  # 0.57536
+        (12.497, 4, "10*3/uL", "0.499 ×10³/µL"),  # 0.49988: cut off, for below 0.5 it is
+        (10, 6.2, "10*3/uL", "0.62 ×10³/µL"),
+        (17.98, 3201, "/uL", "575 /µL"),
+        (1, 0.3, "10*3/uL", "0.003 ×10³/µL"),
+    ],
+)
+def test_a_computed_count_is_printed_to_three_digits(percent, leukocytes, unit, printed):
+    at = 11 * D
+    both = [lab("neutrophil-percent", percent, at), lab("wbc", leukocytes, at, unit)]
+    (change,) = [
+        one for one in alerts([patient(), dose("ganciclovir", 350, 10 * D), *both]) if one.code == "neutropenia"
+    ]
+    assert f"neutrophils {printed}" in change.title
+    assert printed in change.evidence[0].text
+
+
+def test_the_advice_of_cidofovir_does_not_speak_of_ganciclovir():
+    def advice(drug, value):
+        events = [patient(), dose(drug, 350, 10 * D), lab("anc", value, 11 * D)]
+        return next(one.recommendation for one in alerts(events) if one.code == "neutropenia")
+
+    for value in (0.8, 0.4):
+        assert "ganciclovir" not in advice("cidofovir", value)
+        assert "cidofovir" in advice("cidofovir", value)
+        assert "do not reduce (val)ganciclovir" in advice("ganciclovir", value)

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 import streams.simulation.log as log_module
+from monitor.advance import advance, receive
 from monitor.events import Gate, decoder
+from monitor.patient import Patient
 from streams.commands.simulate import run_simulate
 from streams.knowledge_files import read_plan
 from streams.simulation import COURSES, as_fhir, live, perfect_course, simulate, to_lines
@@ -374,6 +376,7 @@ def diary_of(events):
 
 
 SEEDS = range(12)
+PROPHYLAXIS_COURSES = ("valganciclovir-prophylaxis", "valganciclovir-twice-weekly")
 every_course = pytest.mark.parametrize("name", sorted(COURSES))
 
 
@@ -414,7 +417,7 @@ def test_perfect_courses_keep_the_monitoring_gaps(name):
             "valganciclovir": {"2160-0": (192, 192), "751-8": (192, 192), "777-3": (192, 192)},
             "cidofovir": {"2160-0": (336, 336)},
         }.get(drug, {})  # fmt: skip
-        if name == "valganciclovir-prophylaxis":
+        if name in PROPHYLAXIS_COURSES:
             limits = dict.fromkeys(limits, (360, 360))
         else:
             limits["72493-0"] = (192, 192)
@@ -439,7 +442,7 @@ def test_perfect_doses_are_those_of_the_band(name):
             if drug in ("foscarnet", "ganciclovir", "valganciclovir"):
                 # Well inside: no noise of creatinine or weight changes the band.
                 assert band_of(drug, index * 1.02) == band_of(drug, index / 1.02)
-                phase = MAINTENANCE if name == "valganciclovir-prophylaxis" else INDUCTION
+                phase = MAINTENANCE if name in PROPHYLAXIS_COURSES else INDUCTION
                 dose = right_dose(drug, phase, index, int(name == "foscarnet-q12h"))
                 first = next(event for event in events if event.get("drug") == drug)
                 given = first["dose"] / weight if drug in PER_KG else first["dose"]
@@ -453,7 +456,8 @@ def test_perfect_courses_rise_nowhere(name):
     for seed in SEEDS:
         events = perfect(name, seed)
         creatinine = [event["value"] for event in events if event.get("code") == "2160-0"]
-        assert max(creatinine) - min(creatinine) < 0.3
+        # Near dialysis a few hundredths of the creatinine are more than that.
+        assert max(creatinine) - min(creatinine) < 0.3 or name == "ganciclovir-three-weekly"
         assert max(creatinine) < 1.1 * min(creatinine)
         loads = [event for event in events if event.get("code") == "72493-0"]
         loads.sort(key=lambda event: event["collected_at"])
@@ -498,6 +502,27 @@ def test_perfect_doses_keep_their_times(name):
         for one, other in pairwise(doses):
             if one["indication"] != other["indication"]:
                 assert at(other["started_at"]) - at(one["started_at"]) > timedelta(hours=20)
+
+
+@every_course
+def test_the_monitor_is_silent_on_a_perfect_course(name):
+    for seed in SEEDS:
+        events = perfect(name, seed)
+        gate = Gate(plan())
+        facts = [gate.admit(decoder.decode(json.dumps(event))) for event in events]
+        p = Patient(plan(), events[0]["patient_id"])
+        receive(p, [fact for fact in facts if fact is not None])
+        found = [change.alert for change in advance(p, max(fact.recorded for fact in facts if fact is not None))]
+        assert [(one.code, one.onset_at, one.detail) for one in found] == [], seed
+
+
+@pytest.mark.parametrize(
+    ("name", "gaps"), [("valganciclovir-twice-weekly", {72, 96}), ("ganciclovir-three-weekly", {48, 72})]
+)
+def test_rare_doses_go_by_the_days_of_the_week(name, gaps):
+    for seed in SEEDS:
+        doses = sorted(minute(e["started_at"]) for e in perfect(name, seed) if e.get("drug") == COURSES[name][1])
+        assert {24 * round((other - one) / DAY) for one, other in pairwise(doses)} == gaps
 
 
 def test_perfect_levels_follow_each_start():

@@ -17,7 +17,10 @@ INDUCTION, MAINTENANCE = 2, 3  # where a band keeps its columns
 
 
 def window_hours(interval: int) -> int:
-    return 20 if interval < 48 else 40 if interval == 48 else 72
+    return 20 if interval < 48 else 40 if interval == 48 else RARE
+
+
+RARE = 72 - 3  # two doses, each 90 min off, nominally 72 h apart: not both, even where they are that near
 
 
 def permitted(c: Course, i: int) -> tuple[Fraction, int]:
@@ -56,7 +59,8 @@ def above_band(case: Case, c: Course, clearance: Fraction) -> str | None:
 
 
 def against(case: Case, c: Course, allowed: Fraction, hours: int) -> str | None:
-    doses = [d for d in case.given(c.drug) if c.last - hours * tb.HOUR <= d.at <= c.last]
+    oldest = c.last - hours * tb.HOUR + (tb.TICK if hours == RARE else 0)
+    doses = [d for d in case.given(c.drug) if oldest <= d.at <= c.last]
     amounts = [amount(case, d) for d in doses]
     if None in amounts:
         return UNKNOWN
@@ -113,28 +117,35 @@ def too_little(case: Case, drug: str) -> list[Episode]:
             return None
         if t - c.first < days * tb.DAY or {p for _, p in window} != {c.phase}:
             return KEEP
-        amounts = [amount(case, d) for d, _ in window]
-        if None in amounts or not quantifiable(case, c.first - 30 * tb.DAY, t):
+        if not quantifiable(case, c.first - 30 * tb.DAY, t):
             return KEEP
         values = clearances(case, drug, t, 7 * tb.DAY)
-        found = agreed(values, lambda x: below_band(c, x, sum(amounts), days))
+        found = agreed(values, lambda x: below_band(case, c, x, days))
         return KEEP if found == UNKNOWN else found
 
     return at_doses(case, "dose-below-renal-band", drug, case.given(drug), verdict)
 
 
-def below_band(c: Course, clearance: Fraction, given: Fraction, days: int) -> str | None:
+def below_band(case: Case, c: Course, clearance: Fraction, days: int) -> str | None:
     bands = tb.BANDS[c.drug]
     i = band(c.drug, clearance)
     if i is not None and clearance < Fraction("1.1") * bands[i][0]:
         i += 1
-    if i is None or i == len(bands):
+    asked = i is not None and i < len(bands)
+    columns = bands[i][INDUCTION if c.phase == "induction" else MAINTENANCE] if asked else []
+    hours = days * 24
+    if c.phase == "induction" and any(interval > 48 for _, interval in columns):
+        hours += 3  # a dose nominally 72 h before counts, each of the two up to 90 min off
+    doses = [d for d, p in zip(c.doses, c.phases, strict=True) if p == c.phase and d.at >= c.last - hours * tb.HOUR]
+    amounts = [amount(case, d) for d in doses]
+    if None in amounts:
+        return UNKNOWN
+    if not asked:
         return None  # no dose is asked for
-    columns = bands[i][INDUCTION if c.phase == "induction" else MAINTENANCE]
     least = min(Fraction(size) * days * 24 / interval for size, interval in columns)
     if c.drug == "foscarnet" and c.phase == "induction":
         least *= Fraction(2, 3)
-    return tb.WARNING if given < Fraction("0.8") * least else None
+    return tb.WARNING if sum(amounts) < Fraction("0.8") * least else None
 
 
 def below(case: Case) -> list[Episode]:

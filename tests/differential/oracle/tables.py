@@ -15,8 +15,36 @@ RANK = {INFO: 0, WARNING: 1, CRITICAL: 2}
 
 ANTIVIRALS = ("cidofovir", "foscarnet", "ganciclovir", "letermovir", "maribavir", "valganciclovir")
 GANCICLOVIRS = ("ganciclovir", "valganciclovir")
-AMINOGLYCOSIDES = ("amikacin", "gentamicin", "streptomycin", "tobramycin")
-NSAIDS = ("diclofenac", "ibuprofen", "indometacin", "ketorolac", "naproxen")
+AMINOGLYCOSIDES = (
+    "amikacin",
+    "gentamicin",
+    "kanamycin",
+    "neomycin",
+    "netilmicin",
+    "plazomicin",
+    "streptomycin",
+    "tobramycin",
+)
+NSAIDS = (
+    "celecoxib",
+    "dexketoprofen",
+    "diclofenac",
+    "etodolac",
+    "etoricoxib",
+    "flurbiprofen",
+    "ibuprofen",
+    "indometacin",
+    "ketoprofen",
+    "ketorolac",
+    "mefenamic acid",
+    "meloxicam",
+    "nabumetone",
+    "naproxen",
+    "oxaprozin",
+    "parecoxib",
+    "piroxicam",
+    "sulindac",
+)
 NEPHROTOXINS = (
     *AMINOGLYCOSIDES,
     *NSAIDS,

@@ -283,6 +283,45 @@ def test_a_mimic_explains_the_absolute_rise_alone(value, expected):
     assert aki((1.0, MG, 10 * D), (value, MG, 11 * D), more=[mimic]) == expected
 
 
+@pytest.mark.parametrize(
+    ("value", "severity_"), [(1.3, "info"), (1.6, "warning"), (2.1, "critical"), (3.1, "critical")]
+)
+def test_drugs_that_mimic_a_rise_are_named_at_every_stage(value, severity_):
+    mimics = [dose("trimethoprim", 160, FIRST, route="oral"), dose("cobicistat", 150, FIRST + H, route="oral")]
+    events = history((1.0, MG, 10 * D), (value, MG, 11 * D), more=mimics)
+    (change,) = [one for one in alerts(events) if one.code == "aki"]
+    assert change.severity == severity_
+    assert (
+        "Trimethoprim (first given 2026-01-11 00:00 UTC), cobicistat (first given 2026-01-11 01:00 UTC) raise"
+        " creatinine without a change of filtration"
+    ) in change.detail
+    assert {one["event_id"] for one in mimics} <= {one.event_id for one in change.evidence}
+    assert ("perhaps by trimethoprim, cobicistat" in change.title) == (severity_ == "info")
+    alone = history((1.0, MG, 10 * D), (value, MG, 11 * D))
+    assert not any("without a change" in one.detail for one in alerts(alone))
+
+
+@pytest.mark.parametrize(("drug", "other"), [("foscarnet", "cidofovir"), ("cidofovir", "foscarnet")])
+def test_the_other_nephrotoxic_antiviral_is_named(drug, other):
+    before = dose(other, 5, FIRST - D, "mg/kg")
+    events = history((1.0, MG, 10 * D), (1.6, MG, 11 * D), drug=drug, more=[before])
+    (change,) = [one for one in alerts(events) if one.code == "aki"]
+    assert change.drug == drug
+    assert f"Other nephrotoxic drugs within 7 d: {other} (2 d before)" in change.detail
+
+
+@pytest.mark.parametrize(
+    ("unit", "before", "after", "rise", "highest"),
+    [(MG, 1.0, 3.1, "0.3 mg/dL", "4 mg/dL"), ("umol/L", 90, 280, "26.5 µmol/L", "353.6 µmol/L")],
+)
+def test_the_thresholds_of_every_stage_are_said(unit, before, after, rise, highest):
+    events = history((before, unit, 10 * D), (after, unit, 11 * D))
+    detail = next(one.detail for one in alerts(events) if one.code == "aki")
+    assert detail.count("stages from 1.5, 2, 3 x") == 2
+    assert f"(stage 1 from {rise})" in detail
+    assert f"stage 3 from {highest} once one of these holds" in detail
+
+
 def test_the_alert_is_for_the_drug_given_last_and_names_its_evidence():
     events = [*history((1.0, MG, 9 * D)), dose("cidofovir", 350, 10 * D + H), lab("creatinine", 2.0, 11 * D)]
     (change,) = [one for one in alerts(events) if one.code == "aki"]

@@ -4,7 +4,7 @@ import pytest
 
 from monitor.dosing import band_at
 from monitor.units import MILLION
-from tests.monitor.case import US, D, H, alerts, dose, every, lab, patient, plan, said, severity
+from tests.monitor.case import MINUTE, US, D, H, alerts, dose, every, lab, patient, plan, said, severity
 
 FIRST = 10 * D
 MG_KG = "mg/kg"
@@ -355,3 +355,108 @@ def test_a_weight_older_than_7_d_is_said_to_be(age, stale):
     tablets = dose("valganciclovir", 1800, FIRST, indication="treatment")
     (change,) = [one for one in alerts([*who, tablets]) if one.code == "dose-above-renal-band"]
     assert ("body weight 70 kg (7 d old), older than advised" in change.detail) == stale
+
+
+# Twice and three times a week -------------------------------------------------------------------------------------
+
+RARE = {"valganciclovir": (450, "mg", 20.8), "ganciclovir": (0.625, MG_KG, 8)}
+
+
+def at_times(drug, *days, size=None, label="maintenance", load=None):
+    """What stands of both rules after doses on such days."""
+    usual, unit, crcl = RARE[drug]
+    doses = [dose(drug, size or usual, FIRST + at, unit, indication=label) for at in days]
+    events = [*course(drug, [], D, crcl), *doses, *([load] if load else [])]
+    return {one.code for one in alerts(events) if one.code.startswith("dose-")}
+
+
+@pytest.mark.parametrize(
+    ("apart", "expected"), [(72 * H, set()), (69 * H, set()), (69 * H - US, {"dose-above-renal-band"})]
+)
+@pytest.mark.parametrize("label", ["maintenance", "prophylaxis"])
+def test_twice_weekly_leaves_three_days_less_90_min_for_each_dose(apart, label, expected):
+    assert at_times("valganciclovir", 0 * D, apart, label=label) == expected
+
+
+LATE, EARLY = 90 * MINUTE, -90 * MINUTE
+
+
+@pytest.mark.parametrize("jitter", [(LATE, EARLY), (EARLY, LATE)])
+@pytest.mark.parametrize("label", ["treatment", "maintenance", "prophylaxis"])
+def test_mondays_wednesdays_and_fridays_are_three_times_a_week(jitter, label):
+    load = lab("cmv", 5000, 9 * D) if label == "treatment" else None
+    days = [7 * week + day for week in range(3) for day in (0, 2, 4)]
+    times = [day * D + jitter[i % 2] for i, day in enumerate(days)]
+    more = [lab("creatinine", 8.75, FIRST + week * 7 * D) for week in range(3)]
+    doses = [dose("ganciclovir", 1.25 if load else 0.625, FIRST + at, MG_KG, indication=label) for at in times]
+    events = [*course("ganciclovir", [], D, 8), *doses, *more, *([load] if load else [])]
+    assert {one.code for one in alerts(events) if one.code.startswith("dose-")} == set()
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(75 * H, set()), (75 * H + US, {"dose-below-renal-band"})])
+def test_induction_three_times_a_week_asks_for_a_dose_three_days_and_90_min_each_before(apart, expected):
+    load = lab("cmv", 5000, 9 * D)
+    found = at_times("ganciclovir", 0 * D, apart, size=1.25, label="treatment", load=load)
+    assert found == expected
+
+
+@pytest.mark.parametrize(("second", "expected"), [(0.6, set()), (0.5, {"dose-below-renal-band"})])
+def test_the_longer_look_back_leaves_doses_of_the_other_phase_out(second, expected):
+    # Of 1.25 mg/kg three times a week 80 % in 72 h are 1.286 mg/kg.
+    load = lab("cmv", 5000, 9 * D)
+    sizes = [(1.25, 0 * H, "maintenance"), (second, H, "treatment"), (0.7, 74 * H, "treatment")]
+    doses = [dose("ganciclovir", size, FIRST + at, MG_KG, indication=label) for size, at, label in sizes]
+    events = [*course("ganciclovir", [], D, 8), *doses, load]
+    assert {one.code for one in alerts(events) if one.code == "dose-below-renal-band"} == expected
+
+
+def test_an_interval_is_said_as_the_label_says_it():
+    def detail(drug, *days, **other):
+        usual, unit, crcl = RARE[drug]
+        doses = [dose(drug, other.get("size", usual), FIRST + at, unit, indication="maintenance") for at in days]
+        said = alerts([*course(drug, [], D, crcl), *doses])
+        return [one.detail for one in said if one.code == "dose-above-renal-band"][-1]
+
+    assert "the label permits (450 mg twice weekly)" in detail("valganciclovir", 0 * D, D)
+    words = "the label permits (0.625 mg/kg three times a week after hemodialysis)"
+    assert words in detail("ganciclovir", 0 * D, D, 2 * D)
+
+
+# Words near a bound -----------------------------------------------------------------------------------------------
+
+
+def texts(events, code):
+    return [one.detail for one in alerts(events) if one.code == code][-1]
+
+
+def test_near_a_bound_what_is_allowed_is_not_said_to_be_the_labels():
+    events = course("valganciclovir", [900] * 3, 8 * H, 55, unit="mg")
+    detail = texts(events, "dose-above-renal-band")
+    assert (
+        "150 % of the 1800 mg that are allowed (900 mg every 12 h: the band from 60 mL/min, for the clearance is less"
+        " than 10 % below it; label at 55: 450 mg every 12 h)"
+    ) in detail
+    assert "label permits" not in detail
+    far = texts(course("valganciclovir", [900] * 3, 8 * H, 50, unit="mg"), "dose-above-renal-band")
+    assert "200 % of the 900 mg that the label permits (450 mg every 12 h)" in far
+    none = texts(course("valganciclovir", [900] * 2, D, 9.5, unit="mg"), "dose-above-renal-band")
+    assert "the band from 10 mL/min" in none
+    assert "label at 9.5: no tablets)" in none
+    per_kg = texts(course("foscarnet", [150] * 3, 12 * H, 1.3), "dose-above-renal-band")
+    assert "the band from 1.4 mL/min/kg" in per_kg
+
+
+def test_near_a_bound_the_least_asked_for_is_not_said_to_be_the_labels():
+    detail = texts(course("ganciclovir", [1.0] * 7, 12 * H, 75, more=[LOAD]), "dose-below-renal-band")
+    assert (
+        "asked for (2.5 mg/kg every 12 h: the band from 50 mL/min, for the clearance is less than 10 % above 70; label"
+        " at 75: 5 mg/kg every 12 h; threshold 80 %)"
+    ) in detail
+    per_kg = texts(course("foscarnet", [20] * 7, 12 * H, 1.5, more=[LOAD]), "dose-below-renal-band")
+    assert "the band from 1 mL/min/kg" in per_kg
+
+
+def test_no_least_is_asked_for_where_the_band_below_has_none():
+    # Less than a tenth above 10 mL/min the band below 10 would hold, which has no tablets.
+    assert below("valganciclovir", [450] * 3, 84 * H, 10.9, unit="mg") is None
+    assert below("valganciclovir", [450] * 3, 84 * H, 11.1, unit="mg") == "warning"

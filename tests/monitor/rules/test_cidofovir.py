@@ -256,3 +256,31 @@ def test_the_next_right_dose_ends_it():
     assert (raised.drug, raised.subject) == ("cidofovir", None)
     assert raised.evidence
     assert raised.references
+
+
+# Co-causes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("value", "code"), [(1.3, "cidofovir-reduce-dose"), (1.5, "cidofovir-stop")])
+def test_other_reasons_for_the_rise_are_named(value, code):
+    def change(*more):
+        events = given(FIRST, more=[*creatinines((1.0, MG, ZERO), (value, MG, 12 * D)), *more])
+        return next(one for one in alerts(events) if one.code == code)
+
+    others = [dose("tacrolimus", 3, 11 * D, route="oral"), dose("foscarnet", 90, FIRST - D, "mg/kg")]
+    mimic = dose("trimethoprim", 160, 11 * D, route="oral")
+    found = change(*others, mimic)
+    assert "Other nephrotoxic drugs within 7 d: foscarnet (3 d before), tacrolimus (24 h before)" in found.detail
+    assert "Trimethoprim (first given 2026-01-12 00:00 UTC) raises creatinine without a change" in found.detail
+    assert mimic["event_id"] in {one.event_id for one in found.evidence}
+    alone = change()
+    assert "nephrotoxic" not in alone.detail
+    assert "filtration" not in alone.detail
+
+
+@pytest.mark.parametrize(("before", "named"), [(7 * D, True), (7 * D + US, False)])
+def test_other_nephrotoxic_drugs_are_named_for_7_d(before, named):
+    events = given(FIRST, more=[*creatinines((1.0, MG, ZERO), (1.5, MG, 16 * D))])
+    events.append(dose("gentamicin", 300, 16 * D - before))
+    (change,) = [one for one in alerts(events) if one.code == "cidofovir-stop"]
+    assert ("gentamicin" in change.detail) == named

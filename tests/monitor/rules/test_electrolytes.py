@@ -139,3 +139,22 @@ def test_the_alert_shows_its_grounds():
 @pytest.mark.parametrize(("comparator", "value", "expected"), [("<", 3.0, "warning"), ("<", 3.1, None), (">", 2, None)])
 def test_censored_potassium(comparator, value, expected):
     assert severity(treated(lab("potassium", value, AT, comparator=comparator)), "hypokalemia") == expected
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "other", "printed"),
+    [
+        ("magnesium", 1.0, "amphotericin b", "amphotericin B"),
+        ("magnesium", 1.0, "tacrolimus", "tacrolimus"),
+        ("magnesium", 1.0, "ciclosporin", "ciclosporin"),
+        ("potassium", 2.8, "amphotericin b", "amphotericin B"),
+        ("phosphate", 1.5, "amphotericin b", "amphotericin B"),
+        ("ionized", 0.95, "pentamidine", "pentamidine"),
+    ],
+)
+@pytest.mark.parametrize(("before", "named"), [(7 * D, True), (7 * D + US, False)])
+def test_other_drugs_that_lower_it_are_named_for_7_d(what, value, other, printed, before, named):
+    code = CODE.get(what, "hypocalcemia")
+    events = treated(lab(what, value, AT), dose(other, 100, AT - before))
+    (change,) = [one for one in alerts(events) if one.code == code]
+    assert (f"Also lowered by drugs of the last 7 d: {printed} (7 d before)" in change.detail) == named

@@ -8,7 +8,7 @@ FIRST = 10 * D
 CODE = "nephrotoxic-combination"
 BOTH = (
     *("gentamicin", "tobramycin", "amikacin", "amphotericin b", "ibuprofen", "ketorolac", "naproxen", "diclofenac"),
-    *("tenofovir disoproxil", "polymyxin b", "colistin"),
+    *("tenofovir disoproxil", "polymyxin b", "colistin", "neomycin", "plazomicin", "meloxicam", "celecoxib"),
 )
 
 

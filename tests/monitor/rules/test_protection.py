@@ -151,3 +151,22 @@ def test_probenecid_tablets_add_up_and_local_cidofovir_needs_none():
     assert severity([patient(), given, *tablets[1:]], "probenecid-missing", LATER) == "warning"
     local = dose("cidofovir", 5, FIRST, "mg/kg", route="intravitreal")
     assert severity([patient(), local], "probenecid-missing", LATER) is None
+
+
+@pytest.mark.parametrize(("unit", "said_"), [("mg", True), ("mg/kg", False)])
+def test_without_a_weight_the_alert_says_what_could_not_be_judged(unit, said_):
+    amount = 5 if unit == "mg/kg" else 350
+    detail = _detail("probenecid-missing", patient(), dose("cidofovir", amount, FIRST, unit))
+    assert ("Whether the dose is a small one could not be judged: its mg/kg is not known." in detail) == said_
+    second = FIRST + 12 * H
+    doses = [dose("foscarnet", amount, at, unit) for at in (FIRST, second)]
+    fluids = [fluid(1000, BEFORE), fluid(400, second - H)]
+    detail = _detail("hydration-missing", patient(), *doses, *fluids, until=second + 3 * H)
+    assert ("at least 500 mL, the smaller volume, for the dose's mg/kg is not known." in detail) == said_
+    # Before the first dose there is one volume alone, and cidofovir has no other.
+    assert "smaller" not in _detail("hydration-missing", patient(), doses[0])
+    assert "smaller" not in _detail("hydration-missing", patient(), dose("cidofovir", amount, FIRST, unit))
+
+
+def _detail(code, *events, until=LATER):
+    return [one.detail for one in alerts(events, until) if one.code == code][-1]
