@@ -15,7 +15,7 @@ from kafka.errors import (
 from kafka.partitioner import murmur2
 
 from streams.live.settings import Settings, SettingsError, kafka_options
-from streams.live.topics import LARGEST_REQUEST, TopicsError
+from streams.live.topics import LARGEST_REQUEST, BrokerError, TopicsError
 
 T = TypeVar("T")
 PROGRESS_SECONDS: Final = 60.0
@@ -75,7 +75,7 @@ def write(settings: Settings, records: Iterable[Record]) -> int:
     finally:
         producer.close()
     if failed:
-        raise TopicsError(f"broker: {len(failed)} records were not taken ({failed[0]})")
+        raise BrokerError(f"broker: {len(failed)} records were not taken ({failed[0]})")
     return count
 
 
@@ -104,7 +104,7 @@ def read(
         if reached != before:
             moved = time.monotonic()
         elif time.monotonic() - moved > patience:
-            raise TopicsError(f"topic {topic}: the broker has sent nothing for {patience:.0f} s; it is not read whole")
+            raise BrokerError(f"topic {topic}: the broker has sent nothing for {patience:.0f} s; it is not read whole")
         for batch in consumer.poll(300).values():
             yield from batch
 
@@ -116,11 +116,12 @@ def _named(*, opening: bool = True) -> Iterator[None]:
     except SettingsError as error:
         raise TopicsError(str(error)) from None
     except KafkaError as error:
-        raise TopicsError(f"broker: {type(error).__name__}") from None
+        raise BrokerError(f"broker: {type(error).__name__}") from None
     except (OSError, ValueError) as error:
         if not opening:
             raise
-        raise TopicsError(f"broker: {type(error).__name__}") from None
+        kind = BrokerError if isinstance(error, OSError) else TopicsError
+        raise kind(f"broker: {type(error).__name__}") from None
 
 
 def patiently(call: Callable[[], T], seconds: float = 30.0) -> T:
