@@ -4,7 +4,6 @@ A combination begins with the dose that makes the drugs meet, and is over when o
 Numbers: `rules.nephrotoxic-combination`, `rules.interaction`.
 """
 
-from bisect import bisect_left
 from functools import partial
 from typing import Literal
 
@@ -13,7 +12,7 @@ import msgspec
 from monitor.at_dose import doses_named
 from monitor.knowledge import Amount, DrugName, Entry, Number, RuleData, Severity, Sourced, Span
 from monitor.margins import lab_margin, span_margin
-from monitor.patient import Given, Patient
+from monitor.patient import Patient
 from monitor.plan import Amounts, Kind, Plan
 from monitor.reading import is_below
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
@@ -24,8 +23,8 @@ SPEAKS, SPEAKS_LOUDER = 1, 2
 
 
 class Meeting(msgspec.Struct, gc=False, frozen=True):
-    """Drugs that meet: the antiviral first. `intravenous`: those of them that count only so. `spans_course`: the window
-    reaches from before the antiviral's first dose to after its last. `table`: where the rule's table has the numbers.
+    """Drugs that meet: the antiviral first. `intravenous`: those of them that count only so. `table`: where the rule's
+    table has the numbers.
     """
 
     drugs: tuple[int, ...]
@@ -34,7 +33,6 @@ class Meeting(msgspec.Struct, gc=False, frozen=True):
     over_after: Time
     effect: str
     advice: str
-    spans_course: bool = False
     table: str = ""
 
 
@@ -51,8 +49,6 @@ def last_given(k: Meeting, p: Patient, drug: int, t: Time) -> Dose | None:
 
 def judge(k: Meeting, p: Patient, t: Time, level: Level) -> Verdict:
     """Raised by the dose that makes the drugs meet; over when one of them has not been given for a while."""
-    if k.spans_course:
-        return _judge_course(k, p, t, level)
     earliest, newest = _met(k, p, t)
     if level > 0:
         over = earliest + k.over_after + 1
@@ -60,31 +56,6 @@ def judge(k: Meeting, p: Patient, t: Time, level: Level) -> Verdict:
     if earliest == ALWAYS or newest != t or t - earliest > k.within:
         return GONE, NEVER
     return SPEAKS, earliest + k.over_after + 1
-
-
-def _judge_course(k: Meeting, p: Patient, t: Time, level: Level) -> Verdict:
-    """The same where the other drug may be given at any time of the antiviral's course.
-
-    The two meet at a dose of the other drug soon enough after the antiviral's last, or at the first dose of the
-    antiviral after it. They part a window after that dose of the antiviral.
-    """
-    drug, other = k.drugs
-    antiviral = p.given.get(drug)
-    beside = last_given(k, p, other, t)
-    i = antiviral.last(t) if antiviral is not None else -1
-    if antiviral is None or i < 0 or beside is None:
-        return GONE, NEVER
-    met = _meeting(antiviral, beside.at, t)
-    over = antiviral.t[met] + k.over_after + 1
-    if t >= over:
-        return OVER if level > 0 else GONE, NEVER
-    meets = beside.at == t or (met == i and antiviral.t[i] == t and antiviral.s[i].start - beside.at <= k.within)
-    return (SPEAKS, over) if level > 0 or meets else (GONE, NEVER)
-
-
-def _meeting(antiviral: Given, beside: Time, t: Time) -> int:
-    """Which dose of the antiviral goes with a dose of the other drug: the first after it, or else the last before."""
-    return min(bisect_left(antiviral.t, beside), antiviral.last(t))
 
 
 def _met(k: Meeting, p: Patient, t: Time) -> tuple[Time, Time]:
@@ -103,40 +74,31 @@ def say(k: Meeting, p: Patient, t: Time, level: Level, episode: Episode) -> Word
     doses = [dose for drug in k.drugs if (dose := last_given(k, p, drug, t)) is not None]
     names = [name_text(p.plan.drugs[drug].name) for drug in k.drugs]
     given = "; ".join(f"{dose_text(p, dose)} on {clock_text(dose.at)}" for dose in doses)
-    within = duration_text(k.within)
-    met = f"Within {within} of the course of {names[0]}" if k.spans_course else f"Both within {within}"
     title = f"{names[0].capitalize()} with {' and '.join(names[1:])}: {k.effect}"
-    detail = f"{given}. {met}: {k.effect}."
-    return Words(title, detail, k.advice, tuple(doses), tuple(_figures(k, p, t, doses)))
+    detail = f"{given}. Both within {duration_text(k.within)}: {k.effect}."
+    return Words(title, detail, k.advice, tuple(doses), _figures(k, p, t, doses))
 
 
-def _figures(k: Meeting, p: Patient, t: Time, doses: list[Dose]) -> list[Figure]:
+def _figures(k: Meeting, p: Patient, t: Time, doses: list[Dose]) -> tuple[Figure, ...]:
     """How far apart the drugs were given, and how long ago each was."""
     first, last = min(dose.at for dose in doses), max(dose.at for dose in doses)
     over = f"{k.table}over_after" if k.over_after != k.within else f"{k.table}within"
-    found = [span_margin("time between the doses", last - first, k.within, "together up to", f"{k.table}within")]
-    if k.spans_course:
-        drug, other = (p.plan.drugs[one].name for one in k.drugs)
-        before = max(0, p.state_start(k.drugs[0], t) - doses[1].at)
-        met = p.given[k.drugs[0]].t[_meeting(p.given[k.drugs[0]], doses[1].at, t)]
-        return [
-            span_margin(f"{other} before the course", before, k.within, "together up to", f"{k.table}within"),
-            span_margin(f"time since {drug} beside it", t - met, k.over_after, "ends after", over),
-        ]
-    return found + [
-        span_margin(
-            f"time since the last {p.plan.drugs[dose.drug].name}", t - dose.at, k.over_after, "ends after", over
-        )
-        for dose in doses
-    ]
+    return (
+        span_margin("time between the doses", last - first, k.within, "together up to", f"{k.table}within"),
+        *(
+            span_margin(
+                f"time since the last {p.plan.drugs[dose.drug].name}", t - dose.at, k.over_after, "ends after", over
+            )
+            for dose in doses
+        ),
+    )
 
 
 def _rule(code: str, plan: Plan, k: Meeting, severity: str, references: tuple[str, ...]) -> Rule:
     inputs = tuple(plan.doses(plan.drugs[drug].name) for drug in k.drugs)
-    own = plan.drugs[k.drugs[0]].name
     return Rule(
         code,
-        own,
+        plan.drugs[k.drugs[0]].name,
         plan.drugs[k.drugs[1]].name,
         ("", severity),
         judged=inputs,
@@ -144,7 +106,6 @@ def _rule(code: str, plan: Plan, k: Meeting, severity: str, references: tuple[st
         judge=partial(judge, k),
         say=partial(say, k),
         references=references,
-        quiet=(plan.courses(own),) if k.spans_course else (),
         why={OVER: _apart_text(k)},
     )
 
@@ -163,7 +124,6 @@ class NephrotoxicDrug(Entry):
     intravenous: tuple[DrugName, ...] = ()
     within: Span
     over_after: Span | None = None
-    spans_course: bool = False
     severity: Severity
 
     model_config = {"alias_generator": lambda name: name.rstrip("_"), "extra": "forbid", "frozen": True}
@@ -187,7 +147,6 @@ def build_nephrotoxic(code: str, data: NephrotoxicData, plan: Plan) -> list[Rule
                 (pairs.over_after or pairs.within).value,
                 "both injure the kidney",
                 data.advice.get(pairs.severity, ""),
-                pairs.spans_course,
                 f"drugs.{name}.",
             )
             rules.append(_rule(code, plan, k, pairs.severity, data.references))

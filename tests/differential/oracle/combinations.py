@@ -47,31 +47,11 @@ def always(severity: str) -> Callable[[int], str]:
     return lambda _t: severity
 
 
-def beside_cidofovir(case: Case, key: Key, other: str) -> list[Episode]:
-    """Judge the window that spans a course: from 7 d before its first to 7 d after its last dose."""
-    cidofovir = {d.at for d in case.given("cidofovir")}
-    nephrotoxin = {d.at for d in case.given(other, iv=other in tb.IV_ONLY)}
-    state = {"open": False}
-
-    def judge(t: int) -> dict[Key, str]:
-        ours, theirs = [at for at in cidofovir if at <= t], [at for at in nephrotoxin if at <= t]
-        if not ours or not theirs:
-            return {}
-        since = [at for at in ours if at >= max(theirs)]
-        if t > (min(since) if since else max(ours)) + 7 * D:
-            state["open"] = False
-        elif t in nephrotoxin or (t in cidofovir and since == [t]):
-            state["open"] |= max(theirs) >= course(case, "cidofovir", t).first - 7 * D
-        return {key: tb.CRITICAL} if state["open"] else {}
-
-    dues = {at + 7 * D + tb.TICK for at in cidofovir}
-    return string(instants(case, cidofovir | nephrotoxin, dues), judge)
-
-
 def nephrotoxic(case: Case) -> list[Episode]:
     code, found = "nephrotoxic-combination", []
     for other in (*tb.NEPHROTOXINS, "foscarnet"):
-        found += beside_cidofovir(case, (code, "cidofovir", other), other)
+        key = code, "cidofovir", other
+        found += meeting(case, key, ("cidofovir", other), 7 * D, 7 * D, always(tb.CRITICAL))
     for other in (*tb.NEPHROTOXINS, "cisplatin", "methotrexate"):
         key = code, "foscarnet", other
         found += meeting(case, key, ("foscarnet", other), 24 * H, 48 * H, always(tb.WARNING))
