@@ -407,7 +407,7 @@ def judge_below(k: Below, p: Patient, t: Time, level: Level) -> Verdict:
     if not isinstance(crcl, Clearance):
         p.note(f"clearance: {crcl}", t)
         return unchanged
-    found = {_is_too_little(k, p, at, one) for one in (crcl.low, crcl.high)}
+    found = {_is_too_little(k, p, at, one) for one in {crcl.low, crcl.high}}
     if None in found:
         p.note("no body weight, or a dose of unknown amount", t)
         return unchanged
