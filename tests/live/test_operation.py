@@ -272,7 +272,8 @@ def test_tls_and_scram(prefix, tmp_path):
         assert "s3cret-word" not in running[0].log.read_text()
         (tmp_path / "password").write_text("wrong\n")
         refused = Worker(settings, tmp_path)
-        assert refused.process.wait(180) == 2
+        # Tried again by whoever supervises it: the broker may be given the new password later than we.
+        assert refused.process.wait(180) == 1
     finally:
         node.stop()
 
