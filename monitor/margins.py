@@ -5,7 +5,7 @@ from math import isqrt
 
 from monitor.patient import Patient
 from monitor.times import DAY, HOUR, Time
-from monitor.types import Figure, Lab
+from monitor.types import AT_MOST, EQUAL, Figure, Lab
 from monitor.units import MILLION
 from monitor.wording import unit_text
 
@@ -29,6 +29,15 @@ def lab_margin(
     unit = unit_text(analyte.unit_names[lab.unit])
     value, limit = Fraction(lab.canon, one), Fraction(cutoffs[lab.unit], one)
     return (Figure(what or analyte.name, value, limit, unit, meaning, number),)
+
+
+def lab_figures(p: Patient, lab: Lab, *limits: tuple[str, tuple[int, ...], str]) -> tuple[Figure, ...]:
+    """A result beside each of some limits, given as meaning, cut-offs by unit, and the number's path."""
+    bound = "" if lab.mark == EQUAL else ", at most" if lab.mark <= AT_MOST else ", at least"
+    what = p.plan.analytes[lab.analyte].name + bound
+    return tuple(
+        figure for meaning, cutoffs, number in limits for figure in lab_margin(p, lab, cutoffs, meaning, number, what)
+    )
 
 
 def decades_margin(what: str, value: int, base: int, halves: int, meaning: str, number: str, *, log: bool) -> Figure:

@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterable
-from fractions import Fraction
 
 from monitor.patient import Patient
 from monitor.plan import AnalyteInfo
 from monitor.times import ALWAYS, Time, clock_text, duration_text, iso
-from monitor.types import AT_MOST, EQUAL, PRELIMINARY, Act, Dose, Evidence, Fact, Figure, Lab, Person, Rule
+from monitor.types import EQUAL, PRELIMINARY, Act, Dose, Evidence, Fact, Lab, Person, Rule
 from monitor.units import MILLION, decimal_text, quotient_text
 
 _SIGNS = ("", "<", "<=", ">", ">=", "", "")
@@ -88,18 +87,6 @@ def _shortened(value: int) -> str:
     return decimal_text(value // step * step)
 
 
-def lab_figures(p: Patient, lab: Lab, *limits: tuple[str, tuple[int, ...], str]) -> tuple[Figure, ...]:
-    """A result beside each of some limits, given as meaning, cut-offs by unit, and the number's path."""
-    analyte = p.plan.analytes[lab.analyte]
-    bound = "" if lab.mark == EQUAL else ", at most" if lab.mark <= AT_MOST else ", at least"
-    parts = analyte.scale[lab.unit] * MILLION
-    value, unit = Fraction(lab.canon, parts), unit_text(analyte.unit_names[lab.unit])
-    return tuple(
-        Figure(analyte.name + bound, value, Fraction(cutoffs[lab.unit], parts), unit, meaning, number)
-        for meaning, cutoffs, number in limits
-    )
-
-
 def cutoff_text(analyte: AnalyteInfo, cutoffs: tuple[int, ...], lab: Lab) -> str:
     """A cut-off in the unit of the result that it is held against."""
     size = quotient_text(cutoffs[lab.unit], analyte.scale[lab.unit] * MILLION, 4)
@@ -158,8 +145,13 @@ def drugs_text(p: Patient, names: Iterable[str], t: Time, within: Time) -> str:
     return ", ".join(found)
 
 
-def first_given(p: Patient, drug: int, t: Time, within: Time, not_within: Time) -> Dose | None:
-    """The first dose of a drug newly given at `t`: within that time, and with none in `not_within` before it."""
+def newly_given(p: Patient, drugs: Iterable[int], t: Time, within: Time, not_within: Time) -> list[Dose]:
+    """The first dose of each drug newly given at `t`: within that time, and with none in `not_within` before it."""
+    found = (_first_given(p, drug, t, within, not_within) for drug in drugs)
+    return [dose for dose in found if dose is not None]
+
+
+def _first_given(p: Patient, drug: int, t: Time, within: Time, not_within: Time) -> Dose | None:
     given = p.given.get(drug)
     if given is None:
         return None
@@ -170,6 +162,12 @@ def first_given(p: Patient, drug: int, t: Time, within: Time, not_within: Time) 
     if first < 0 or (i >= 0 and given.t[i] >= given.t[first] - not_within):
         return None
     return given.x[first]
+
+
+def causes_text(p: Patient, names: tuple[str, ...], t: Time, within: Time) -> str:
+    """Other drugs, given so soon before, that lower what is low."""
+    causes = drugs_text(p, names, t, within)
+    return f"Also lowered by drugs of the last {duration_text(within)}: {causes}" if causes else ""
 
 
 def mimics_text(p: Patient, firsts: Iterable[Dose]) -> str:

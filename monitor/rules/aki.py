@@ -14,6 +14,7 @@ import msgspec
 from monitor.baseline import course_baseline
 from monitor.exposure import Tails, drug_given_last, exposed_until, tails_of
 from monitor.knowledge import Amount, DrugName, Ladder, Number, RuleData, Span, Tail
+from monitor.margins import lab_figures
 from monitor.patient import Baseline, Patient, Series
 from monitor.plan import DIALYSIS, TRANSPLANT, Amounts, Kind, Plan
 from monitor.times import ALWAYS, NEVER, Time, clock_text, duration_text
@@ -41,10 +42,9 @@ from monitor.wording import (
     dated,
     drugs_text,
     each_once,
-    first_given,
-    lab_figures,
     mimics_text,
     name_text,
+    newly_given,
     unit_text,
 )
 
@@ -233,8 +233,7 @@ def _near_baseline(k: Aki, lab: Lab, baseline: Baseline | None) -> bool:
 
 def _mimics(k: Aki, p: Patient, t: Time) -> list[Dose]:
     """The first dose of each drug, newly given, that raises creatinine without a change of filtration."""
-    found = (first_given(p, drug, t, k.first_within, k.not_within) for drug in k.mimics)
-    return [dose for dose in found if dose is not None]
+    return newly_given(p, k.mimics, t, k.first_within, k.not_within)
 
 
 # Words -----------------------------------------------------------------------------------------------------------

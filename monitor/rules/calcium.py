@@ -12,13 +12,14 @@ import msgspec
 
 from monitor.exposure import Tails, exposed_until, tails_of
 from monitor.knowledge import Amount, DrugName, RuleData, Span, Tail
+from monitor.margins import lab_figures
 from monitor.patient import Patient, Series
 from monitor.plan import Amounts, AnalyteInfo, Kind, Plan
 from monitor.reading import is_below
 from monitor.times import NEVER, Time, clock_text, duration_text
 from monitor.types import EQUAL, GONE, OVER, Episode, Figure, Lab, Level, Rule, Verdict, Words
 from monitor.units import millionths, rounded_text
-from monitor.wording import amount_text, cutoff_text, dated, drugs_text, lab_figures, unit_text
+from monitor.wording import amount_text, causes_text, cutoff_text, dated, drugs_text, unit_text
 
 WARNING, CRITICAL = 1, 2
 
@@ -231,9 +232,9 @@ def say(k: Calcium, p: Patient, t: Time, level: Level, episode: Episode) -> Word
         text = drugs_text(p, names, t, within)
         if text:
             parts.append(f"{what.capitalize()} within {duration_text(within)}: {text}")
-    causes = drugs_text(p, k.data.causes, t, k.data.causes_within.value)
+    causes = causes_text(p, k.data.causes, t, k.data.causes_within.value)
     if causes:
-        parts.append(f"Also lowered by drugs of the last {duration_text(k.data.causes_within.value)}: {causes}")
+        parts.append(causes)
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
     figures = tuple(_figures(k, p, total, ionized))
     return Words(f"{k.drug.capitalize()}: {title}", ". ".join(parts) + ".", advice, tuple(facts), figures)

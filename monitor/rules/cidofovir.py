@@ -12,6 +12,7 @@ import msgspec
 from monitor.at_dose import going_on, last_dose, last_dose_text, waits_for_charting
 from monitor.dosing import size_text
 from monitor.knowledge import Amount, AnalyteName, Dosage, DrugName, Number, RuleData, Span
+from monitor.margins import lab_figures
 from monitor.patient import AtDose, Clearance, Patient
 from monitor.plan import DIALYSIS, PERSON, Amounts, Kind, Plan
 from monitor.renal import clearance, clearance_text
@@ -19,7 +20,7 @@ from monitor.rules.cidofovir_rise import PROTEIN, REDUCE
 from monitor.times import DAY, HOUR, NEVER, Time, duration_text
 from monitor.types import AT_LEAST, EQUAL, GONE, MORE, OVER, Dose, Episode, Figure, Lab, Level, Rule, Verdict, Words
 from monitor.units import MILLION, millionths, rounded_text
-from monitor.wording import aged, amount_text, cutoff_text, each_once, lab_figures
+from monitor.wording import aged, amount_text, cutoff_text, each_once
 
 WARNING, CRITICAL = 1, 2
 

@@ -11,6 +11,7 @@ import msgspec
 from monitor.at_dose import carried, last_dose, last_dose_text
 from monitor.baseline import course_baseline
 from monitor.knowledge import Amount, DrugName, RuleData, Span
+from monitor.margins import lab_figures
 from monitor.patient import AtDose, Baseline, Patient
 from monitor.plan import DIALYSIS, TRANSPLANT, Amounts, Kind, Plan
 from monitor.times import NEVER, Time, duration_text
@@ -37,9 +38,8 @@ from monitor.wording import (
     dated,
     drugs_text,
     each_once,
-    first_given,
-    lab_figures,
     mimics_text,
+    newly_given,
     unit_text,
 )
 
@@ -243,8 +243,7 @@ def _compared(k: Rise, p: Patient, risen: Fraction, lab: Lab) -> list[Figure]:
 def _mimics(k: Rise, p: Patient, t: Time) -> list[Dose]:
     """The first dose of each drug, newly given, that raises creatinine without a change of filtration."""
     within, not_within = k.data.mimic_first_within.value, k.data.mimic_not_within.value
-    found = (first_given(p, p.plan.drug_index[name], t, within, not_within) for name in k.data.mimics)
-    return [dose for dose in found if dose is not None]
+    return newly_given(p, (p.plan.drug_index[name] for name in k.data.mimics), t, within, not_within)
 
 
 KINDS = {STOP: Kind(StopData, build_rise), REDUCE: Kind(RiseData, build_rise)}

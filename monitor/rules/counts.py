@@ -9,12 +9,13 @@ from functools import partial
 import msgspec
 
 from monitor.knowledge import Amount, AnalyteName, DrugName, RuleData, Span
+from monitor.margins import lab_figures
 from monitor.patient import Patient
 from monitor.plan import Amounts, Kind, Plan
 from monitor.reading import is_below
 from monitor.times import NEVER, Time, clock_text
 from monitor.types import GONE, OVER, Episode, Figure, Lab, Level, Rule, Verdict, Words
-from monitor.wording import aged, cutoff_text, lab_figures
+from monitor.wording import aged, cutoff_text
 
 
 class StartedBelowData(RuleData):

@@ -11,12 +11,13 @@ import msgspec
 
 from monitor.exposure import Tails, drug_given_last, exposed_until, tails_of
 from monitor.knowledge import Amount, AnalyteName, DrugName, Number, RuleData, Severity, Span, Tail
+from monitor.margins import lab_figures
 from monitor.patient import Patient, Series
 from monitor.plan import TRANSPLANT, Amounts, Kind, Plan
 from monitor.reading import is_below
 from monitor.times import DAY, NEVER, Time, clock_text, duration_text
 from monitor.types import GONE, OVER, YIELDED, Episode, Figure, Lab, Level, Rule, Verdict, Words
-from monitor.wording import amount_text, cutoff_text, dated, drugs_text, lab_figures, transplant_text
+from monitor.wording import amount_text, causes_text, cutoff_text, dated, drugs_text, transplant_text
 
 WARNING, CRITICAL = 1, 2
 HCT = ("hct-allogeneic", "hct-autologous")
@@ -176,9 +177,9 @@ def say(k: Limit, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
         if text:
             parts.append(f"{what.capitalize() if what.islower() else what} within {duration_text(within)}: {text}")
     if k.data.causes_within is not None:
-        causes = drugs_text(p, k.data.causes, t, k.data.causes_within.value)
+        causes = causes_text(p, k.data.causes, t, k.data.causes_within.value)
         if causes:
-            parts.append(f"Also lowered by drugs of the last {duration_text(k.data.causes_within.value)}: {causes}")
+            parts.append(causes)
     title = f"{(episode.drug or '').capitalize()}: {analyte.name} {amount_text(p, lab)}"
     advices = k.data.advice_by_drug.get(episode.drug or "", k.data.advice)
     advice = advices.get("critical" if level == CRITICAL else "warning", "")

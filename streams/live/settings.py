@@ -12,7 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 PREFIX: Final = "CMVIGIL_"
 _TESTS: Final = (
@@ -37,6 +46,16 @@ class SettingsError(ValueError):
     """Settings that cannot be used. Names the setting, and never its value."""
 
 
+def _long_enough(hours: int) -> int:
+    if 0 <= hours < SHORTEST_RETENTION_HOURS:
+        raise ValueError(f"less than {SHORTEST_RETENTION_HOURS}: nobody may have read it by then; -1 is forever")
+    return hours
+
+
+RetentionHours = Annotated[int, Field(ge=-1), AfterValidator(_long_enough)]
+"""Hours since a record arrived; -1: forever."""
+
+
 class Settings(BaseModel):
     """Where Kafka is, how it is spoken to, and how a worker runs."""
 
@@ -47,12 +66,12 @@ class Settings(BaseModel):
     partitions: Annotated[int, Field(ge=1, le=1000)] = 8
     replication_factor: Annotated[int, Field(ge=1, le=10)] = 1
     min_insync_replicas: Annotated[int, Field(ge=1, le=10)] = 1
-    retention_hours: Annotated[int, Field(ge=-1)] = -1
+    retention_hours: RetentionHours = -1
     """How long inputs are kept, in hours since they arrived; -1: forever."""
-    alert_log_retention_hours: Annotated[int, Field(ge=-1)] = -1
+    alert_log_retention_hours: RetentionHours = -1
     """How long what was said is kept, likewise, in `alert-log`: longer than a deliverer or a reader may be down."""
-    audit_log_retention_hours: Annotated[int, Field(ge=-1)] = -1
-    dead_letters_retention_hours: Annotated[int, Field(ge=-1)] = -1
+    audit_log_retention_hours: RetentionHours = -1
+    dead_letters_retention_hours: RetentionHours = -1
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     ssl_cafile: Path | None = None
@@ -91,15 +110,6 @@ class Settings(BaseModel):
     """What reasons of overrides begin with that `cmvigil_overrides_total` tells apart."""
     canary_wait_seconds: Annotated[float, Field(gt=0)] = 60.0
     """How long a canary's alerts may take, above which the round has failed."""
-
-    @field_validator(
-        "retention_hours", "alert_log_retention_hours", "audit_log_retention_hours", "dead_letters_retention_hours"
-    )
-    @classmethod
-    def _long_enough(cls, hours: int) -> int:
-        if 0 <= hours < SHORTEST_RETENTION_HOURS:
-            raise ValueError(f"less than {SHORTEST_RETENTION_HOURS}: nobody may have read it by then; -1 is forever")
-        return hours
 
     @field_validator("override_reasons", mode="before")
     @classmethod

@@ -57,12 +57,12 @@ def layout(settings: Settings) -> list[TopicLayout]:
         "max.compaction.lag.ms": str(24 * _HOUR_MS),
     }
     wanted = {
-        **dict.fromkeys(INPUTS, _kept(settings.retention_hours)),
+        **dict.fromkeys(INPUTS, kept_for(settings.retention_hours)),
         STATE: compacted | {_SIZE: str(LARGEST_REQUEST)},
         "alerts": compacted,
-        "alert-log": _kept(settings.alert_log_retention_hours),
-        "audit-log": _kept(settings.audit_log_retention_hours),
-        "dead-letters": _kept(settings.dead_letters_retention_hours) | {_SIZE: str(LARGEST_REQUEST)},
+        "alert-log": kept_for(settings.alert_log_retention_hours),
+        "audit-log": kept_for(settings.audit_log_retention_hours),
+        "dead-letters": kept_for(settings.dead_letters_retention_hours) | {_SIZE: str(LARGEST_REQUEST)},
     }
     return [
         TopicLayout(settings.topic(name), settings.partitions, settings.replication_factor, safe | configs)
@@ -70,7 +70,7 @@ def layout(settings: Settings) -> list[TopicLayout]:
     ]
 
 
-def _kept(hours: int) -> dict[str, str]:
+def kept_for(hours: int) -> dict[str, str]:
     """A topic of which records are deleted so many hours after they arrived; -1: never."""
     return _FOREVER | ({} if hours < 0 else {"retention.ms": str(hours * _HOUR_MS)})
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from streams.live.settings import SHORTEST_RETENTION_HOURS, Settings, is_loopback, load, read_secret
+from streams.live.settings import RetentionHours, Settings, is_loopback, load, read_secret
 
 Severity = Literal["info", "warning", "critical"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
@@ -119,17 +119,10 @@ class FhirTopicSink(_Sink, _Fhir):
 
     kind: Literal["fhir-topic"]
     topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,120}$")] = "detected-issues"
-    retention_hours: Annotated[int, Field(ge=-1)] = -1
+    retention_hours: RetentionHours = -1
     """How long the topic keeps what it is sent, in hours since it arrived; -1: forever."""
     at_once: Annotated[int, Field(ge=1, le=1000)] = 100
     longest_wait_seconds: Annotated[float, Field(ge=1, le=3600)] = 60.0
-
-    @field_validator("retention_hours")
-    @classmethod
-    def _long_enough(cls, hours: int) -> int:
-        if 0 <= hours < SHORTEST_RETENTION_HOURS:
-            raise ValueError(f"less than {SHORTEST_RETENTION_HOURS}: nobody may have read it by then; -1 is forever")
-        return hours
 
 
 Sink = Annotated[WebhookSink | AlertmanagerSink | FhirSink | FhirTopicSink, Field(discriminator="kind")]

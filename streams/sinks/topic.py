@@ -8,9 +8,8 @@ import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
-from monitor.times import HOUR, SECOND
 from streams.live.settings import Settings, kafka_options
-from streams.live.topics import KEPT_FOREVER, LARGEST_REQUEST, TopicLayout, TopicsError, create
+from streams.live.topics import KEPT_FOREVER, LARGEST_REQUEST, TopicLayout, TopicsError, create, kept_for
 from streams.sinks.changes import read_change
 from streams.sinks.detected_issue import Story, detected_issue
 from streams.sinks.sending import NO_ANSWER, Answer
@@ -25,12 +24,11 @@ TOO_LARGE: Final = 413
 
 def topic_layout(settings: Settings, sink: FhirTopicSink) -> TopicLayout:
     """What the topic of a sink is to be."""
-    kept = {} if sink.retention_hours < 0 else {"retention.ms": str(sink.retention_hours * HOUR * 1000 // SECOND)}
     limits = {
         "min.insync.replicas": str(settings.min_insync_replicas),
         "max.message.bytes": str(LARGEST_REQUEST),
     }
-    configs = KEPT_FOREVER | kept | limits
+    configs = KEPT_FOREVER | kept_for(sink.retention_hours) | limits
     return TopicLayout(settings.topic(sink.topic), settings.partitions, settings.replication_factor, configs)
 
 

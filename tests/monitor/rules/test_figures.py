@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from monitor.wording import lab_figures
+from monitor.margins import lab_figures
 from tests.monitor.case import ZERO, D, H, dose, lab, patient, plan, run
 
 FIRST = 10 * D
