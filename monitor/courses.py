@@ -27,7 +27,8 @@ def restate(p: Patient, drug: int, since: Time) -> Time | None:
     first = bisect_left(given.t, since)
     states, count = given.s, len(given.t)
     old = states[first:]
-    del states[first:], given.m[first:]
+    if old:
+        del states[first:], given.m[first:]
     assert info.course is not None
     per_kg = info.course.dosed_per_kg
     for i in range(first, count):
@@ -66,7 +67,7 @@ def state_of(p: Patient, drug: DrugInfo, given: Given, i: int) -> DoseState:
         start = before.start
         count = before.count + 1
         period = (t - start) // DAY
-        days = before.days + (period > before.period)
+        days = before.days + 1 if period > before.period else before.days
         induction_days, stated = before.induction_days, before.stated
     stated = stated or label != NO_LABEL
     phase, reads_renal = NO_PHASE, False

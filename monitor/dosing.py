@@ -100,6 +100,7 @@ def sum_of_doses(given: Given, i: int, start: Time) -> Size | None:
     return total if parts == 1 else _quotient(total, parts)
 
 
+@lru_cache(maxsize=4096)
 def band_at(renal: RenalInfo, crcl: int) -> BandInfo | None:
     """The band of a clearance, in millionths of the table's index; None below the last."""
     for band in renal.bands:
@@ -108,17 +109,18 @@ def band_at(renal: RenalInfo, crcl: int) -> BandInfo | None:
     return None
 
 
-def bands_near(renal: RenalInfo, crcl: int, near_hundredths: int) -> list[BandInfo]:
+@lru_cache(maxsize=4096)
+def bands_near(renal: RenalInfo, crcl: int, near_hundredths: int) -> tuple[BandInfo, ...]:
     """The band of a clearance, and the band above it where the clearance is less than that share below its bound.
 
-    A clearance near a bound flaps, and what either band permits is no fault.
+    A clearance near a bound flaps, and what either band permits is no fault. One clearance judges many doses.
     """
-    found: list[BandInfo] = []
+    found: tuple[BandInfo, ...] = ()
     for band in renal.bands:
         if crcl > band.bound or (band.included and crcl == band.bound):
-            return [*found, band]
+            return (*found, band)
         if crcl * 100 > band.bound * (100 - near_hundredths):
-            found = [band]
+            found = (band,)
     return found
 
 

@@ -1,5 +1,6 @@
 """Figures beside their thresholds, for `explain`: exact, in one unit, and in the unit that the alert's text uses."""
 
+from collections.abc import Iterator
 from fractions import Fraction
 from math import isqrt
 
@@ -31,13 +32,12 @@ def lab_margin(
     return (Figure(what or analyte.name, value, limit, unit, meaning, number),)
 
 
-def lab_figures(p: Patient, lab: Lab, *limits: tuple[str, tuple[int, ...], str]) -> tuple[Figure, ...]:
+def lab_figures(p: Patient, lab: Lab, *limits: tuple[str, tuple[int, ...], str]) -> Iterator[Figure]:
     """A result beside each of some limits, given as meaning, cut-offs by unit, and the number's path."""
     bound = "" if lab.mark == EQUAL else ", at most" if lab.mark <= AT_MOST else ", at least"
     what = p.plan.analytes[lab.analyte].name + bound
-    return tuple(
-        figure for meaning, cutoffs, number in limits for figure in lab_margin(p, lab, cutoffs, meaning, number, what)
-    )
+    for meaning, cutoffs, number in limits:
+        yield from lab_margin(p, lab, cutoffs, meaning, number, what)
 
 
 def decades_margin(what: str, value: int, base: int, halves: int, meaning: str, number: str, *, log: bool) -> Figure:

@@ -9,7 +9,7 @@ time alone (the prefix rule). Its *fold* strings the verdicts along the patient'
 said before is held against them; the difference is an *Alert* record going out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -145,13 +145,16 @@ class Figure(NamedTuple):
 
 
 class Words(NamedTuple):
-    """What an alert tells a pharmacist, the facts that it rests on, and its figures beside each threshold."""
+    """What an alert tells a pharmacist, the facts that it rests on, and its figures beside each threshold.
+
+    `figures` may be read once, before the patient hears of more: only `explain` does, and most are made as it reads.
+    """
 
     title: str
     detail: str
     recommendation: str
     facts: tuple[Lab | Dose | Person, ...]
-    figures: tuple[Figure, ...] = ()
+    figures: Iterable[Figure] = ()
 
 
 class Rule(msgspec.Struct, gc=False, eq=False):

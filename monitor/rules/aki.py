@@ -278,7 +278,7 @@ def say(k: Aki, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     facts: tuple[Lab | Dose, ...] = (*each_once(one for one in basis if one is not None), *mimics)
     severity = ("", "info", "warning", "critical", "critical")[level]
     advice = k.data.advice.get(severity, "")  # type: ignore[call-overload]
-    return Words(title, ". ".join(parts) + ".", advice, facts, tuple(_compared(k, p, lab, figures)))
+    return Words(title, ". ".join(parts) + ".", advice, facts, _compared(k, p, lab, figures))
 
 
 def _doubts(k: Aki, p: Patient, series: Series, i: int, figures: Figures) -> Iterator[str]:

@@ -4,6 +4,7 @@ Numbers: the drugs' own tables, `rules.dose-above-renal-band` and `rules.dose-be
 """
 
 import itertools
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
 
@@ -139,20 +140,19 @@ def judge_above(k: Above, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
-    unchanged = going_on(at, level)
     if not at.now and (t > at.state.current_until or not _creatinine_now(p, t)):
-        return unchanged
+        return going_on(at, level)
     crcl = course_clearance(p, at.state, t, k.renal.per_kg)
     if not isinstance(crcl, Clearance):
         p.note(f"clearance: {crcl}", t)
-        return unchanged
+        return going_on(at, level)
     found = _level_above(k, p, at, crcl.low)
     if found is None:
         p.note("no body weight, or a dose of unknown amount", t)
-        return unchanged
+        return going_on(at, level)
     if crcl.low != crcl.high and found != _level_above(k, p, at, crcl.high):
         p.note("sex not known: the clearance lies in two bands", t)
-        return unchanged
+        return going_on(at, level)
     return (found, at.over) if found > 0 else (GONE, NEVER)
 
 
@@ -240,7 +240,7 @@ def say_above(k: Above, p: Patient, t: Time, level: Level, episode: Episode) -> 
     parts = [f"Dose of {clock_text(given.t[i])}: {size_text(p, given, i)}"]
     if band is None:
         title, advice = f"{name}: not recommended as tablets at this clearance", k.data.no_tablets.value
-        figures = [_no_tablets(k, p, crcl)]
+        figures = _no_tablets(k, p, crcl)
     else:
         limit = permitted(k, at, band)
         first = _first_in(at, limit)
@@ -256,7 +256,7 @@ def say_above(k: Above, p: Patient, t: Time, level: Level, episode: Episode) -> 
         advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
         figures = _sums(k, p, limit, total, unit)
     parts.append(f"Clearance {clearance_text(p, crcl, t)}")
-    return Words(title, ". ".join(parts) + ".", advice, (*_basis(crcl), at.dose), tuple(figures))
+    return Words(title, ". ".join(parts) + ".", advice, (*_basis(crcl), at.dose), figures)
 
 
 def _permits(k: Above, p: Patient, at: AtDose, band: BandInfo, crcl: Clearance, unit: str) -> str:
@@ -277,7 +277,7 @@ def _regimen(k: Above, limit: Limit, unit: str) -> str:
     return f"{decimal_text(limit.dose)} {unit} {_every_text(k.spoken, limit.every)}"
 
 
-def _sums(k: Above, p: Patient, limit: Limit, total: Size, unit: str) -> list[Figure]:
+def _sums(k: Above, p: Patient, limit: Limit, total: Size, unit: str) -> Iterator[Figure]:
     """The sum of the doses beside what is too much, and what is critical."""
     what = f"doses of the last {duration_text(limit.window + 1)}"
     given, allowed = Fraction(total) / MILLION, Fraction(limit.amount, MILLION)
@@ -287,16 +287,15 @@ def _sums(k: Above, p: Patient, limit: Limit, total: Size, unit: str) -> list[Fi
     else:
         over = p.plan.renal.tolerance_hundredths
         least, meaning = allowed * (100 + over) / 100, f"warning above, {over} % over"
-    return [
-        Figure(what, given, least, unit, meaning, window),
-        Figure(what, given, k.critical_times * allowed, unit, "critical from, in several doses", "critical_times"),
-    ]
+    yield Figure(what, given, least, unit, meaning, window)
+    critical = k.critical_times * allowed
+    yield Figure(what, given, critical, unit, "critical from, in several doses", "critical_times")
 
 
-def _no_tablets(k: Above, p: Patient, crcl: Clearance) -> Figure:
+def _no_tablets(k: Above, p: Patient, crcl: Clearance) -> Iterator[Figure]:
     least = Fraction(k.renal.bands[-1].bound * (100 - p.plan.renal.near_hundredths), 100 * MILLION)
     value = Fraction(crcl.high, MILLION)
-    return Figure("creatinine clearance", value, least, "mL/min", "no tablets up to", "no_tablets")
+    yield Figure("creatinine clearance", value, least, "mL/min", "no tablets up to", "no_tablets")
 
 
 def _basis(crcl: Clearance) -> tuple[Lab, ...]:
@@ -343,8 +342,8 @@ class Below(msgspec.Struct, gc=False, frozen=True):
     share: Fraction
     quantifiable_within: Time
     induction_share: Fraction
-    limits: dict[tuple[int, int], tuple[int, int]]
-    """Numerators and denominators, by band and phase."""
+    limits: dict[tuple[int, int], tuple[int, int, Time]]
+    """By band and phase: the limit's numerator and denominator, and how far back doses count."""
 
 
 def build_below(code: str, data: BelowData, plan: Plan) -> list[Rule]:
@@ -370,7 +369,8 @@ def build_below(code: str, data: BelowData, plan: Plan) -> list[Rule]:
         )
         for band in course.renal.bands:
             for phase in (INDUCTION, MAINTAINING):
-                k.limits[band.bound, phase] = (k.share * _least(k, band, phase)).as_integer_ratio()
+                limit = (k.share * _least(k, band, phase)).as_integer_ratio()
+                k.limits[band.bound, phase] = (*limit, _reach(k, band, phase))
         rules.append(
             Rule(
                 code,
@@ -393,56 +393,56 @@ def judge_below(k: Below, p: Patient, t: Time, level: Level) -> Verdict:
     at = last_dose(p, k.drug, t)
     if at is None:
         return OVER, NEVER
-    unchanged = going_on(at, level)
     if not at.now or at.state.intent != INTENT_TREATMENT:
-        return unchanged
-    window = _window(k, at)
+        return going_on(at, level)
+    window = _window(k, at.state.phase)
     # All doses of the window are to be of the course's present phase. A first dose that was read as prophylaxis before
     # the second said that the course is treatment is one of induction.
     if max(at.state.start, at.state.other_phase + 1) > t - window:
-        return unchanged
+        return going_on(at, level)
     if not quantifiable_between(p, at.state.start - k.quantifiable_within, t):
-        return unchanged
+        return going_on(at, level)
     crcl = course_clearance(p, at.state, t, k.renal.per_kg)
     if not isinstance(crcl, Clearance):
         p.note(f"clearance: {crcl}", t)
-        return unchanged
-    found = {_is_too_little(k, p, at, one) for one in {crcl.low, crcl.high}}
-    if None in found:
+        return going_on(at, level)
+    found = _is_too_little(k, p, at, crcl.low)
+    other = _is_too_little(k, p, at, crcl.high) if crcl.low != crcl.high else found
+    if found is None or other is None:
         p.note("no body weight, or a dose of unknown amount", t)
-        return unchanged
-    if len(found) > 1:
+        return going_on(at, level)
+    if found != other:
         p.note("sex not known: the clearance lies in two bands", t)
-        return unchanged
-    return (1, at.over) if True in found else (GONE, NEVER)
+        return going_on(at, level)
+    return (1, at.over) if found else (GONE, NEVER)
 
 
 def _is_too_little(k: Below, p: Patient, at: AtDose, crcl: int) -> bool | None:
     """Whether the doses are too little at one clearance; None where one of them is of unknown size."""
-    band = _band_below(k, p, crcl)
-    total = _given_in(k, at, band)
-    if band is None or total is None:
-        return None if total is None else False
-    above, below = k.limits[band.bound, at.state.phase]
-    return total.numerator * below < above * total.denominator
+    band, phase = _band_below(k, p, crcl), at.state.phase
+    if band is None:
+        return None if _given_in(at, _window(k, phase)) is None else False
+    above, below, reach = k.limits[band.bound, phase]
+    total = _given_in(at, reach)
+    return None if total is None else total.numerator * below < above * total.denominator
 
 
-def _given_in(k: Below, at: AtDose, band: BandInfo | None) -> Size | None:
-    """The doses of the window, all of the course's present phase."""
-    begins = at.given.t[at.i] - _reach(k, at, band)
+def _given_in(at: AtDose, reach: Time) -> Size | None:
+    """The doses so far back, all of the course's present phase."""
+    begins = at.given.t[at.i] - reach
     return sum_of_doses(at.given, at.i, max(begins, at.state.start, at.state.other_phase + 1) - 1)
 
 
-def _reach(k: Below, at: AtDose, band: BandInfo | None) -> Time:
+def _reach(k: Below, band: BandInfo, phase: int) -> Time:
     """How far back doses count. Where the label doses less often than every 48 h, two right doses nominally 72 h apart
     (Friday and Monday) both do in induction, however late the first was and early the second.
     """
-    rare = band is not None and at.state.phase == INDUCTION and min(every for _, every in band.induction) > 2 * DAY
-    return _window(k, at) + (2 * k.data.jitter.value if rare else 0)
+    rare = phase == INDUCTION and min(every for _, every in band.induction) > 2 * DAY
+    return _window(k, phase) + (2 * k.data.jitter.value if rare else 0)
 
 
-def _window(k: Below, at: AtDose) -> Time:
-    return k.window if at.state.phase == INDUCTION else k.window_maintenance
+def _window(k: Below, phase: int) -> Time:
+    return k.window if phase == INDUCTION else k.window_maintenance
 
 
 def _band_below(k: Below, p: Patient, crcl: int) -> BandInfo | None:
@@ -479,12 +479,11 @@ def say_below(k: Below, p: Patient, t: Time, level: Level, episode: Episode) -> 
     assert isinstance(crcl, Clearance)
     band = _band_below(k, p, crcl.high)
     assert band is not None
-    least = _least(k, band, at.state.phase)
-    total = Fraction(_given_in(k, at, band) or 0)
+    least, reach = _least(k, band, at.state.phase), _reach(k, band, at.state.phase)
+    total = Fraction(_given_in(at, reach) or 0)
     unit = "mg/kg" if _per_kg(p, k.drug) else "mg"
     share = rounded_text(total * 100 / least, 0)
     name = p.plan.drugs[k.drug].name.capitalize()
-    reach = _reach(k, at, band)
     missed = _not_done(p, k.drug, t - reach, t)
     here = band_at(k.renal, crcl.high)
     asked = f"that the label's least column asks for ({_least_text(k, band, at.state.phase, unit)}"

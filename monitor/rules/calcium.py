@@ -236,7 +236,7 @@ def say(k: Calcium, p: Patient, t: Time, level: Level, episode: Episode) -> Word
     if causes:
         parts.append(causes)
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
-    figures = tuple(_figures(k, p, total, ionized))
+    figures = _figures(k, p, total, ionized)
     return Words(f"{k.drug.capitalize()}: {title}", ". ".join(parts) + ".", advice, tuple(facts), figures)
 
 

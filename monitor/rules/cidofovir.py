@@ -145,7 +145,7 @@ def say_contraindicated(k: Contraindicated, p: Patient, t: Time, level: Level, e
     parts.append(last_dose_text(p, at))
     name = p.plan.drugs[k.drug].name.capitalize()
     facts: tuple[Lab | Dose, ...] = (*each_once(lab for _, lab in reasons), at.dose)
-    advice, figures = k.data.advice.get("critical", ""), tuple(_limits(k, p, at.given.t[at.i]))
+    advice, figures = k.data.advice.get("critical", ""), _limits(k, p, at.given.t[at.i])
     return Words(f"{name} given although contraindicated", ". ".join(parts) + ".", advice, facts, figures)
 
 

@@ -99,7 +99,7 @@ def say(k: StartedBelow, p: Patient, t: Time, level: Level, episode: Episode) ->
         f"First dose {clock_text(episode.onset)}: {'; '.join(shown)}.",
         k.data.advice.get("critical", ""),
         tuple(labs),
-        tuple(_figures(k, p, t, episode.onset)),
+        _figures(k, p, t, episode.onset),
     )
 
 

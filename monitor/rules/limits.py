@@ -5,6 +5,7 @@ phosphate on foscarnet. Where a table gives `recovered_once` and `recovered_twic
 any result back above. Numbers: the rules' own tables; CTCAE grades 3 and 4.
 """
 
+from collections.abc import Iterator
 from functools import partial
 
 import msgspec
@@ -187,14 +188,16 @@ def say(k: Limit, p: Patient, t: Time, level: Level, episode: Episode) -> Words:
     return Words(title, ". ".join(parts) + ".", advice, facts, _figures(k, p, lab))
 
 
-def _figures(k: Limit, p: Patient, lab: Lab) -> tuple[Figure, ...]:
+def _figures(k: Limit, p: Patient, lab: Lab) -> Iterator[Figure]:
     """The result beside each limit of the alert, and beside what ends it."""
     limits = [("warning below", k.below, "below"), ("critical below", k.critical_below, "critical_below")]
     if k.recovered_once is None:
         limits.append(("ends from", k.below, "below"))
     limits.append(("ends from, once", k.recovered_once, "recovered_once"))
     limits.append(("ends from, twice running", k.recovered_twice, "recovered_twice"))
-    return lab_figures(p, lab, *((what, cutoffs, number) for what, cutoffs, number in limits if cutoffs is not None))
+    for what, cutoffs, number in limits:
+        if cutoffs is not None:
+            yield from lab_figures(p, lab, (what, cutoffs, number))
 
 
 def _engraftment(k: Limit, p: Patient, series: Series, i: int) -> list[str]:

@@ -293,7 +293,7 @@ def say(k: Overdue, p: Patient, t: Time, level: Level, episode: Episode) -> Word
         parts.append(promises)
     advice = k.data.advice.get("critical" if level == CRITICAL else "warning", "")
     title = f"{name.capitalize()}: {_in_sentence(k.data.title)}"
-    return Words(title, ". ".join(parts) + ".", advice, tuple(facts), (*_figures(k, p, state, t),))
+    return Words(title, ". ".join(parts) + ".", advice, tuple(facts), _figures(k, p, state, t))
 
 
 def first_dose(p: Patient, drug: int, start: Time) -> Dose:

@@ -272,7 +272,7 @@ def say(k: Response, p: Patient, t: Time, level: Level, episode: Episode) -> Wor
     if answer.underdosed:
         parts.append("More than 1 log10 above the peak, but too few days of right dosing")
         advice = f"Correct the dose first. {advice}"
-    return Words(title, ". ".join(parts) + ".", advice, (lab, peak), tuple(_figures(p, answer, t)))
+    return Words(title, ". ".join(parts) + ".", advice, (lab, peak), _figures(p, answer, t))
 
 
 def _figures(p: Patient, answer: Answer, t: Time) -> Iterator[Figure]:

@@ -122,7 +122,7 @@ def _judge(k: Surveillance, p: Patient, t: Time, level: Level) -> Verdict:
 
 def _course_until(k: Surveillance, p: Patient, t: Time) -> Time:
     """When the last of the courses so far is over."""
-    states = (p.state(drug, t) for drug in k.watched)
+    states = (p.state(drug, t) for drug in k.watched if drug in p.given)
     return max((state.course_until for state in states if state is not None), default=ALWAYS)
 
 

@@ -101,7 +101,7 @@ def _say(p: Patient, title: str, hit: Hit, more: str, advice: str, figures: Iter
         facts.append(hit.before.lab)
     parts.append(more)
     detail = ". ".join(parts) + "."
-    return Words(f"{title}: {amount_text(p, hit.load.lab)}", detail, advice, tuple(facts), tuple(figures))
+    return Words(f"{title}: {amount_text(p, hit.load.lab)}", detail, advice, tuple(facts), figures)
 
 
 def _high(p: Patient, hit: Hit) -> tuple[Figure, ...]:
@@ -237,18 +237,20 @@ def say_preemptive(k: Preemptive, p: Patient, t: Time, level: Level, episode: Ep
     at, kind = p.transplant(t)
     when = f"of {clock_text(at)}" if at != ALWAYS else "of unknown date"
     more = f"{transplant_text(kind)} {when}, donor {p.donor or 'unknown'}, recipient {p.recipient or 'unknown'}"
-    figures = [*_high(p, hit)]
+    advice, figures = k.data.advice.get("warning", ""), _figures(k, p, hit, kind, t - heard[-1].at)
+    return _say(p, k.data.title, hit, f"{more}. No treatment course is current", advice, figures)
+
+
+def _figures(k: Preemptive, p: Patient, hit: Hit, kind: str, age: Time) -> Iterator[Figure]:
+    """The load beside the limits of the transplant's kind, and the age of the last load."""
+    yield from _high(p, hit)
     before = hit.load.before
     if kind == "hct-allogeneic":
-        figures += _low(p, hit)
+        yield from _low(p, hit)
     if kind == "hct-allogeneic" and before is not None:
         apart = hit.load.at - before.at
-        figures.append(
-            span_margin("time between the two loads", apart, k.consecutive_within, "up to", "consecutive_within")
-        )
-    figures.append(span_margin("age of the last load", t - heard[-1].at, k.load_age, "ends after", "load_age"))
-    advice = k.data.advice.get("warning", "")
-    return _say(p, k.data.title, hit, f"{more}. No treatment course is current", advice, figures)
+        yield span_margin("time between the two loads", apart, k.consecutive_within, "up to", "consecutive_within")
+    yield span_margin("age of the last load", age, k.load_age, "ends after", "load_age")
 
 
 # Relapse -----------------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def figures_of(p, code):
             p.judging = fold
             for episode in fold.episodes:
                 t, level = episode.steps[-1]
-                yield fold.rule.say(p, t, level, episode).figures
+                yield list(fold.rule.say(p, t, level, episode).figures)
 
 
 def shown(events, until, code):

@@ -19,7 +19,7 @@ def figures(events, code, until=None):
     fold = next(one for one in p.folds.values() if one.rule.code == code and one.episodes)
     episode = fold.episodes[-1]
     at, level = episode.steps[-1]
-    found = fold.rule.say(p, at, level, episode).figures
+    found = list(fold.rule.say(p, at, level, episode).figures)
     for figure in found:
         number = plan().table["rules"][code]
         for key in figure.number.split("."):
