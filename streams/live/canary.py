@@ -21,11 +21,11 @@ from monitor.patient import Patient
 from monitor.plan import Plan
 from monitor.times import HOUR, MINUTE, SECOND, Time, iso
 from streams.live.canaries import PREFIX, is_canary
-from streams.live.clients import Record, open_consumer, partition_of, write
+from streams.live.clients import POSITION_MS, Record, open_consumer, partition_of, write
 from streams.live.messages import Forget
 from streams.live.produce import TOPIC_OF
 from streams.live.settings import Settings
-from streams.live.topics import INPUTS, TopicsError
+from streams.live.topics import INPUTS, BrokerError, TopicsError
 
 LATER: Final = 3 * SECOND
 """After the rest of the course the worker's timers have to bring its last result in."""
@@ -232,8 +232,9 @@ def _watching(settings: Settings) -> Iterator[Callable[[], Iterator[_Said]]]:
             raise TopicsError("topics: missing; run `cmvigil topics`")
         consumer.assign(tps)
         consumer.seek_to_end(*tps)
-        for tp in tps:
-            consumer.position(tp)  # asks the broker now: what is sent after this is read
+        # Asks the broker now, so that what is sent after this is read.
+        if None in [consumer.position(tp, timeout_ms=POSITION_MS) for tp in tps]:
+            raise BrokerError(f"topic {topic}: the broker has not said in time where it ends")
 
         def read() -> Iterator[_Said]:
             for records in consumer.poll(200).values():

@@ -20,7 +20,8 @@ from streams.live.topics import LARGEST_REQUEST, BrokerError, TopicsError
 T = TypeVar("T")
 PROGRESS_SECONDS: Final = 60.0
 """How long a reader waits for one more record of what the topic held when it began: twice a request's own timeout."""
-_POSITION_MS: Final = 5000
+POSITION_MS: Final = 5000
+"""How long it may take to say where a partition begins or ends."""
 
 
 class Record(NamedTuple):
@@ -98,7 +99,7 @@ def read(
     moved = time.monotonic()
     while True:
         # None: the broker has not said in time where a partition begins.
-        before, reached = reached, [consumer.position(tp, timeout_ms=_POSITION_MS) for tp in tps]
+        before, reached = reached, [consumer.position(tp, timeout_ms=POSITION_MS) for tp in tps]
         if all(at is not None and at >= ends[tp] for at, tp in zip(reached, tps, strict=True)):
             return
         if reached != before:

@@ -1,5 +1,6 @@
 """The canary's course: what is sent, what must come of it, and on which partition."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import msgspec
@@ -11,9 +12,12 @@ from monitor.events import Gate
 from monitor.patient import Patient
 from monitor.times import HOUR, parse_time
 from streams.knowledge_files import read_plan
+from streams.live import canary
 from streams.live.canaries import PREFIX, is_canary
-from streams.live.canary import LATER, CanaryError, CanaryMeters, canaries, course_of, withdrawn
+from streams.live.canary import LATER, CanaryError, CanaryMeters, canaries, course_of, fly, withdrawn
 from streams.live.messages import Forget, asked_to_forget
+from streams.live.settings import Settings
+from streams.live.topics import BrokerError
 from tests.streams.test_live_engine import World
 
 PLAN = read_plan([])
@@ -83,6 +87,19 @@ def test_under_knowledge_that_makes_it_raise_nothing_it_refuses_to_prove_anythin
     plan.needing.clear()
     with pytest.raises(CanaryError, match="raises nothing"):
         course_of(plan, PREFIX, NOW)
+
+
+def test_a_broker_that_does_not_say_where_the_alerts_end_fails_the_round(monkeypatch):
+    silent = SimpleNamespace(
+        partitions_for_topic=lambda _: {0, 1},
+        assign=lambda _: None,
+        seek_to_end=lambda *_: None,
+        position=lambda tp, timeout_ms: None if tp.partition else 7,
+    )
+    monkeypatch.setattr(canary, "open_consumer", lambda *_, **__: nullcontext(silent))
+    monkeypatch.setattr(canary, "write", lambda *_: pytest.fail("nothing is sent that nobody would see"))
+    with pytest.raises(BrokerError, match="where it ends"):
+        fly(Settings(partitions=2), PLAN, CanaryMeters(2, 3600), 1)
 
 
 def test_its_metrics_begin_with_every_partition_never_seen():
