@@ -169,3 +169,13 @@ def test_a_rebound_after_clearance_may_have_no_nadir():
     other = [lab("cmv", 2000, 13 * D, code="100675-8")]
     found = shown([patient(), *treated, lab("cmv", 9000, -D), *clear, *other], 14 * D, "viral-rebound")
     assert [one[0] for one in found] == ["CMV DNA", "treatment days by the CMV DNA"]
+
+
+def test_a_level_beside_when_it_was_due_and_when_it_is_given_up():
+    events = [patient(), dose("tacrolimus", 2, ZERO), dose("letermovir", 480, D), dose("tacrolimus", 2, 2 * D)]
+    found = shown(events, 9 * D, "overdue-immunosuppressant-level")
+    assert [one[1:] for one in found] == [
+        (7, 7, "d", "overdue from", "gap"),
+        (7, 30, "d", "given up after", "given_up_after"),
+        (1, 3, "d", "counts up to", "given_within"),
+    ]

@@ -153,3 +153,31 @@ def test_a_baseline_between_two_results_is_said_with_two_decimals():
     events = [*WHO, *base, dose("cidofovir", 350, FIRST), lab("creatinine", 1.1, FIRST + D)]
     (raised,) = [one for one in alerts(events) if one.code == "cidofovir-reduce-dose"]
     assert "0.37 mg/dL above the baseline 0.73 mg/dL" in raised.detail
+
+
+def test_a_baseline_of_the_first_days_of_treatment_says_so():
+    later = [lab("creatinine", value, FIRST + at) for value, at in ((1.0, 12 * H), (1.6, 5 * D))]
+    doses = [dose("foscarnet", 350, FIRST + i * D) for i in range(6)]
+    (raised,) = [one for one in alerts([*WHO, *later, *doses], FIRST + 5 * D + H) if one.code == "aki"]
+    assert "1.6 x baseline 1 mg/dL (first result of the course's first 48 h; stages from" in raised.detail
+
+
+def test_a_suspect_sample_ends_two_weeks_after_the_last_antiviral_and_says_so():
+    labs = [lab("potassium", 8, FIRST + D), lab("calcium", 5, FIRST + D)]
+    changes = alerts([patient(), dose("foscarnet", 90, FIRST, "mg/kg"), *labs], FIRST + 15 * D)
+    (ended,) = [one for one in changes if one.code == "suspect-sample" and one.status == "resolved"]
+    assert ended.reason == "no watched antiviral for 14 d"
+
+
+def test_a_weight_known_late_judges_the_dose_that_is_there_already():
+    who = [patient(), lab("creatinine", 4.0, 9 * D)]
+    events = [
+        *who,
+        dose("valganciclovir", 900, FIRST, indication="treatment"),
+        dose("valganciclovir", 900, FIRST + 12 * H),
+    ]
+    assert severity(events, "dose-above-renal-band", FIRST + D) is None
+    late = lab("weight", 70, 9 * D, recorded_at=FIRST + 14 * H)
+    changes = alerts([*events, late], FIRST + D)
+    (raised,) = [one for one in changes if one.code == "dose-above-renal-band"]
+    assert raised.emitted_at == "2026-01-11T14:00:00Z"
