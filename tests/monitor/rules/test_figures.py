@@ -65,6 +65,12 @@ def test_aki_in_the_unit_of_the_result_and_without_a_baseline():
     assert found[-1] == ("creatinine", 130, 353.6, "µmol/L", "stage 3 from", "stage_3_from")
 
 
+def test_aki_by_the_baseline_alone_has_no_low_of_the_last_days():
+    results = [lab("creatinine", 1.0, ZERO), lab("creatinine", 1.6, FIRST + 8 * D)]
+    found = figures(on("foscarnet", *results, at=[FIRST + i * D for i in range(8)]), "aki")
+    assert {what for what, *_ in found} == {BASELINE, CREATININE, "creatinine"}
+
+
 def test_cidofovir_after_a_rise():
     def given(value, *more):
         return on("cidofovir", lab("creatinine", 1.0, ZERO), lab("creatinine", value, FIRST + D), *more, size=5)
@@ -85,6 +91,10 @@ def test_cidofovir_at_a_dose():
         ("creatinine", 1.6, 1.5, "mg/dL", "contraindicated above", "creatinine_above"),
         ("creatinine clearance", 43.75, 55, "mL/min", "contraindicated up to", "clearance_up_to"),
         ("urine protein", 30, 100, "mg/dL", "contraindicated from", "protein_from"),
+    ]
+    assert [one[0] for one in figures(on("cidofovir", before[0], size=5), "cidofovir-contraindicated")] == [
+        "creatinine",
+        "creatinine clearance",
     ]
     dipped = [*on("cidofovir", size=5)[2:], patient(), lab("dipstick", "3+", 9 * D)]
     found = figures(dipped, "cidofovir-contraindicated")
