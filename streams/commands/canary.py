@@ -1,6 +1,7 @@
 """`cmvigil canary`: sends a made-up patient into the topics, and watches for its alerts."""
 
 import asyncio
+import os
 import signal
 import sys
 import threading
@@ -21,6 +22,8 @@ from streams.logs import UnusableInput
 
 AGAIN_SECONDS = 60.0
 """After a round that failed the next comes sooner."""
+GRACE_SECONDS = 25.0
+"""How long a round may need to end, once it is told to."""
 
 
 def run_canary(settings: Settings, *, once: bool) -> int:
@@ -58,6 +61,8 @@ async def _rounds(settings: Settings, plan: Plan, meters: CanaryMeters, token: s
     def stop() -> None:
         stopping.set()
         told.set()
+        # A round takes back its events before it ends; where the broker does not answer, that would last minutes.
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, os._exit, FAILED)
 
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, stop)

@@ -4,7 +4,7 @@ import sys
 
 from monitor.knowledge import KnowledgeError
 from streams.codes import read_codes
-from streams.commands.common import OK, Unusable, refuse
+from streams.commands.common import Unusable, refuse
 from streams.knowledge_files import read_plan
 from streams.live.settings import Settings, SettingsError
 from streams.live.topics import TopicsError, check
@@ -28,4 +28,4 @@ def run(settings: Settings) -> int:
     # Faust takes a second to import: only where it is run.
     from streams.live.run import run_worker  # noqa: PLC0415
 
-    return run_worker(settings, plan, codes) or OK
+    return run_worker(settings, plan, codes)

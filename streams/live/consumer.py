@@ -86,6 +86,11 @@ class Consumer(aiokafka.Consumer):
             for tp, offset in (await self.earliest_offsets(*new)).items():
                 await self.seek(tp, offset or 0)
 
+    async def leave(self) -> None:
+        """Leaves the group at once, so that others need not wait for the session's end. Nothing can be read then."""
+        if self._thread._consumer is not None:  # noqa: SLF001 - Faust leaves only by stopping all that it runs
+            await self._thread.call_thread(self._thread._consumer.stop)  # noqa: SLF001
+
     async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:  # noqa: ASYNC109 - Faust's
         """The first of several things that is done; the first named, if that needs no waiting."""
         first, *others = coros

@@ -5,8 +5,12 @@ Beyond loopback every page but `/healthz` asks for a bearer token.
 
 import hmac
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from aiohttp import web
+
+SHUTDOWN_SECONDS: Final = 2.0
+"""How long an answer that is being read may hold up the end."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,7 +49,7 @@ def own_pages(not_ready: Callable[[], str | None], metrics: Callable[[], bytes],
 
 async def serve(pages: web.Application, host: str, port: int) -> web.AppRunner:
     """Shows pages until the runner is cleaned up. Raises OSError where it cannot listen."""
-    runner = web.AppRunner(pages, access_log=None)
+    runner = web.AppRunner(pages, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

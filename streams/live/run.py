@@ -2,11 +2,11 @@
 
 import asyncio
 import gc
-import logging
+import os
 import signal
 from contextlib import suppress
 from importlib.metadata import version
-from typing import Final
+from typing import Final, NoReturn
 
 from monitor.plan import Plan
 from streams.codes import Codes
@@ -17,14 +17,16 @@ from streams.live.pages import serve
 from streams.live.settings import Settings
 from streams.live.worker import Hook, Monitor, build, no_hook
 
-GRACE_SECONDS: Final = 25.0
+GRACE_SECONDS: Final = 20.0
+"""How long what was taken may need to be written and committed."""
+LEAVE_SECONDS: Final = 5.0
 
 
-def run_worker(settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) -> int:
-    """Runs until SIGTERM or SIGINT; returns 0 then. Whatever it cannot survive ends the process with 1."""
+def run_worker(settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) -> NoReturn:
+    """Runs until SIGTERM or SIGINT, and ends the process: with 0 then, with 1 by whatever it cannot survive."""
     set_up_logs(settings.log_level)
     with asyncio.Runner(loop_factory=_loop) as runner:
-        return runner.run(_run(settings, plan, codes, hook))
+        runner.run(_run(settings, plan, codes, hook))
 
 
 def _loop() -> asyncio.AbstractEventLoop:
@@ -35,7 +37,7 @@ def _loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-async def _run(settings: Settings, plan: Plan, codes: Codes, hook: Hook) -> int:
+async def _run(settings: Settings, plan: Plan, codes: Codes, hook: Hook) -> NoReturn:
     monitor = build(settings, plan, codes, hook)
     set_up_logs(settings.log_level)
     monitor.meters.build.info({"version": version("cmvigil"), "ruleset": plan.ruleset})
@@ -44,7 +46,7 @@ async def _run(settings: Settings, plan: Plan, codes: Codes, hook: Hook) -> int:
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stopping.set)
     try:
-        runner = await serve(pages(monitor, settings.http_token()), settings.http_host, settings.http_port)
+        await serve(pages(monitor, settings.http_token()), settings.http_host, settings.http_port)
     except OSError:
         die("http: cannot listen")
     # What is there now stays; and patients are many objects that form no cycles.
@@ -57,10 +59,7 @@ async def _run(settings: Settings, plan: Plan, codes: Codes, hook: Hook) -> int:
     await stopping.wait()
     watching.cancel()
     logger.info("worker stops")
-    await _stop(monitor, starting)
-    await runner.cleanup()
-    logging.shutdown()
-    return 0
+    await _stop(monitor)
 
 
 async def _watch(monitor: Monitor, starting: "asyncio.Future[None]") -> None:
@@ -76,15 +75,19 @@ async def _watch(monitor: Monitor, starting: "asyncio.Future[None]") -> None:
         await asyncio.sleep(0.2)
 
 
-async def _stop(monitor: Monitor, starting: "asyncio.Future[None]") -> None:
-    """Writes what is unwritten, waits for the broker, commits and leaves the group."""
-    with suppress(TimeoutError):
+async def _stop(monitor: Monitor) -> NoReturn:
+    """Lets the monitor finish, leaves the group, and ends the process.
+
+    Faust's own way of stopping waits for its threads, which may wait for a broker that does not answer, or for this
+    loop, which then stands still: for ever. What is durable and committed needs none of it.
+    """
+    try:
         async with asyncio.timeout(GRACE_SECONDS):
-            monitor.app.consumer.stop_flow()
-            while monitor.assigned and monitor.owes():  # noqa: ASYNC110 - many things end it
-                await asyncio.sleep(0.05)
-            await monitor.app.consumer.commit()
-            await monitor.app.stop()
-    starting.cancel()
-    with suppress(asyncio.CancelledError, Exception):
-        await starting
+            await monitor.finish()
+    except TimeoutError:
+        die("stopped before all was written and committed; it is taken again")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LEAVE_SECONDS):
+            # Otherwise the others wait for the session's end before they take over.
+            await monitor.app.consumer.leave()  # type: ignore[attr-defined] # streams/live/consumer.py
+    os._exit(0)

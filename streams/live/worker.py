@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import faust
 import msgspec
+from aiokafka.errors import IllegalStateError
 from faust.types import TP
 
 from monitor.plan import Plan
@@ -96,6 +97,7 @@ class Monitor:
         self.beat = time.monotonic()
         self.generation = 0
         self.assigned = False
+        self.finishing = False
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._send = asyncio.Event()
@@ -113,6 +115,8 @@ class Monitor:
     async def _assigned(self, partitions: set[int]) -> None:
         """Takes over what was recovered. All that was not durable before is dropped, and comes again."""
         self._forget()
+        if self.finishing:
+            return
         self.meters.rebalances.inc()
         consumer = self.app.consumer
         tps = {TP(topic, number) for topic in self.inputs for number in partitions}
@@ -170,6 +174,18 @@ class Monitor:
                 die("writes stayed without an answer through a rebalance")
             await asyncio.sleep(0.01)
 
+    async def finish(self) -> None:
+        """Takes nothing more, and waits until all that was taken is written, sent and committed."""
+        self.finishing = True
+        consumer = self.app.consumer
+        consumer.stop_flow()
+        while self.assigned and self.owes():  # noqa: ASYNC110 - many things end it
+            await asyncio.sleep(0.05)
+        # A commit that is under way may lack what was acknowledged after it began: the first waits for it alone.
+        await consumer.commit()
+        await consumer.commit()
+        await self.revoked()
+
     def _forget(self) -> None:
         self.generation += 1
         self.assigned = False
@@ -207,7 +223,7 @@ class Monitor:
         """Takes one message into the engine."""
         message = event.message
         partition = message.partition
-        if not self.assigned or partition not in self.engine.partitions:
+        if self.finishing or not self.assigned or partition not in self.engine.partitions:
             return
         if message.reading != self.app.consumer.reading:  # type: ignore[attr-defined] # streams/live/consumer.py
             return
@@ -408,9 +424,15 @@ class Monitor:
 
     async def _catch_up(self) -> None:
         """A topic may end in records that no consumer sees; having fetched past them is having caught up."""
+        generation = self.generation
         for tp, end in list(self._ends.items()):
             if self._seen.get(tp, end) < end and time.perf_counter() - self._last_take > 2:
-                position = await self.app.consumer.position(tp)
+                try:
+                    position = await self.app.consumer.position(tp)
+                except IllegalStateError:  # a rebalance takes it away just now
+                    return
+                if generation != self.generation:
+                    return
                 if position is not None and position >= end and not self.acks:
                     self._seen[tp] = end
                     self.engine.caught_up(tp.partition, tp.topic)

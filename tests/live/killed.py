@@ -1,6 +1,7 @@
 """A worker that kills itself, as `kill -9` would, when a named instant comes for the nth time: `INSTANT:N`.
 
-With `INSTANT:N:STOP` it stops there, as a machine that is paused would, until somebody sends SIGCONT.
+With `INSTANT:N:SIGSTOP` it stands still there, as a machine that is paused would, until somebody sends SIGCONT; with
+`INSTANT:N:SIGTERM` it is asked to stop there.
 """
 
 import os
@@ -18,13 +19,14 @@ from streams.live.run import run_worker
 from streams.live.settings import load_settings
 
 seen = Counter()
-instant, count, *stops = sys.argv[1].split(":")
+instant, count, *named = sys.argv[1].split(":")
+sent = signal.Signals[named[0]] if named else signal.SIGKILL
 
 
 def hook(now):
     seen[now] += 1
     if now == instant and seen[now] == int(count):
-        os.kill(os.getpid(), signal.SIGSTOP if stops else signal.SIGKILL)
+        os.kill(os.getpid(), sent)
 
 
 def watch_the_wire():
@@ -70,4 +72,4 @@ if __name__ == "__main__":
     watch_recovery()
     watch_commits()
     settings = load_settings()
-    sys.exit(run_worker(settings, read_plan(list(settings.knowledge)), NO_CODES, hook))
+    run_worker(settings, read_plan(list(settings.knowledge)), NO_CODES, hook)

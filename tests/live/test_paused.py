@@ -25,7 +25,7 @@ def test_what_it_had_begun_neither_undoes_nor_contradicts_what_the_next_owner_di
     settings = settings_for(broker, prefix)
     first, second = parts(tmp_path, 2)
     send(settings, first, folder=tmp_path)
-    paused = Worker(settings, tmp_path, kill=f"{instant}:STOP")
+    paused = Worker(settings, tmp_path, kill=f"{instant}:SIGSTOP")
     running = [paused]
     try:
         until(lambda: stands_still(paused))
