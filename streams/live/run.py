@@ -84,9 +84,9 @@ async def _stop(monitor: Monitor) -> NoReturn:
     try:
         async with asyncio.timeout(GRACE_SECONDS):
             await monitor.finish()
-    except TimeoutError:
-        die("stopped before all was written and committed; it is taken again")
-    with suppress(TimeoutError):
+    except Exception as error:  # noqa: BLE001 - left alone it would end in waiting for Faust's threads
+        die("stopped before all was written and committed; it is taken again", error)
+    with suppress(Exception):
         async with asyncio.timeout(LEAVE_SECONDS):
             # Otherwise the others wait for the session's end before they take over.
             await monitor.app.consumer.leave()  # type: ignore[attr-defined] # streams/live/consumer.py
