@@ -1,11 +1,23 @@
 """Told to stop, a program is gone within 30 s, whatever goes on; and what it left is taken up by whoever comes next."""
 
 import pytest
+from kafka import TopicPartition
 
+from streams.live.clients import open_consumer
+from streams.live.forgetting import taken
+from streams.live.topics import INPUTS
 from tests.live.driver import SAMPLE, Command, Worker, assert_equal, parts, replayed, send, settings_for, until
 from tests.live.test_sinks import TOPIC_SINK, Deliverer
 
 pytestmark = pytest.mark.live
+
+
+def all_committed(settings):
+    """Waits until the workers have committed all that there is."""
+    tps = [TopicPartition(settings.topic(name), number) for name in INPUTS for number in range(settings.partitions)]
+    with open_consumer(settings) as consumer:
+        ends = {tp: end for tp, end in consumer.end_offsets(tps).items() if end}
+    return taken(settings, ends, 30)
 
 
 def test_a_worker_stops_though_the_broker_answers_no_more(own_kafka, prefix, tmp_path):
@@ -19,6 +31,7 @@ def test_a_worker_stops_though_the_broker_answers_no_more(own_kafka, prefix, tmp
     other = Worker(settings, tmp_path)
     try:
         assert_equal(settings, replayed(SAMPLE), running=[other])
+        assert all_committed(settings)
         own_kafka.pause()
         # All is written and committed. That the group cannot be told is no failure.
         assert other.stop() == 0
