@@ -53,15 +53,16 @@ promtool:
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager \
 		> /dev/null; } || echo "promtool: not installed"
 
-test: .venv/dev promtool sbom ## Everything: what `check` runs, the slow and the live tests, and every branch of monitor/
+test: .venv/dev promtool sbom ## Everything: what `check` runs, by every branch of monitor/, the slow and the live tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -n 2 -m "not live"
+	$(BIN)/coverage run -m pytest -q -n 2 -m "not slow and not live"
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --fail-under=100
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "slow and not live"
 	$(BIN)/pytest -q -m live
 
 bench: .venv/dev ## Speed and memory, as ratios measured in one run
