@@ -20,10 +20,9 @@ from monitor.plan import Plan
 from monitor.times import ALWAYS, Time, parse_time
 from streams.codes import Codes
 from streams.live.acks import Acks
-from streams.live.app import App, Unmeasured
+from streams.live.app import open_app
 from streams.live.canaries import is_canary
 from streams.live.consumer import Transport
-from streams.live.credentials import credentials
 from streams.live.ending import die
 from streams.live.engine import Engine, alert_id_of
 from streams.live.logs import logger
@@ -31,7 +30,7 @@ from streams.live.messages import Packed, Refused, Tombstone, dead_letter
 from streams.live.metrics import Meters
 from streams.live.settings import Settings
 from streams.live.table import StateTable
-from streams.live.topics import INPUTS, LARGEST_REQUEST
+from streams.live.topics import INPUTS
 
 TABLE: Final = "patient-state"
 LINGER_SECONDS: Final = 0.02
@@ -492,37 +491,7 @@ def _emitted(change: bytes) -> float:
 
 def build(settings: Settings, plan: Plan, codes: Codes, hook: Hook = no_hook) -> Monitor:
     """The Faust app of one worker, ready to be started."""
-    app = App(
-        settings.topic("cmvigil"),
-        broker=[f"kafka://{one.strip()}" for one in settings.bootstrap_servers.split(",")],
-        broker_credentials=credentials(settings),
-        store="memory://",
-        processing_guarantee="at_least_once",
-        autodiscover=False,
-        web_enabled=False,
-        web_tables_enabled=False,
-        web_router_enabled=False,
-        topic_allow_declare=False,
-        topic_disable_leader=True,
-        topic_partitions=settings.partitions,
-        table_standby_replicas=0,
-        consumer_auto_offset_reset="earliest",
-        broker_commit_interval=1.0,
-        broker_session_timeout=settings.session_timeout_seconds,
-        broker_heartbeat_interval=settings.session_timeout_seconds / 10,
-        broker_rebalance_timeout=settings.session_timeout_seconds,
-        broker_request_timeout=40.0 + settings.session_timeout_seconds,
-        producer_acks=-1,
-        producer_request_timeout=30.0,
-        producer_linger=0.005,
-        producer_max_request_size=LARGEST_REQUEST,
-        # A partition's next batch waits for the answer to its last, and a state is larger than the default of 16 KiB.
-        producer_max_batch_size=512 * 1024,
-        stream_wait_empty=False,
-        stream_recovery_delay=0.0,
-        worker_redirect_stdouts=False,
-        Monitor=Unmeasured,
-    )
+    app = open_app(settings)
     transport = app.transport = Transport(app.conf.broker_consumer, app)
     monitor = Monitor(app, settings, plan, codes, hook)
     transport.recover = monitor.table.recover
