@@ -402,11 +402,15 @@ def forget(
         list[str] | None,
         typer.Option(metavar="GROUP", help="The `group` of `cmvigil deliver`, where it is not cmvigil-deliver."),
     ] = None,
+    fhir_topic: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOPIC", help="The `topic` of a sink fhir-topic, where it is not detected-issues."),
+    ] = None,
     config: ConfigOption = None,
     bootstrap: BootstrapOption = None,
     prefix: PrefixOption = None,
 ) -> None:
-    """Delete one patient: state, alerts, and what waits to be delivered.
+    """Delete one patient: state, alerts, what waits to be delivered, and FHIR resources in Kafka.
 
     Says what stays in topics that cannot delete by patient, and until when.
     """
@@ -415,7 +419,14 @@ def forget(
     settings = _settings(config, bootstrap_servers=bootstrap, topic_prefix=prefix)
     _exit(
         run_forget(
-            settings, patient, by=by, reason=reason, dry_run=dry_run, wait=wait, deliverers=tuple(deliverer or ())
+            settings,
+            patient,
+            by=by,
+            reason=reason,
+            dry_run=dry_run,
+            wait=wait,
+            deliverers=tuple(deliverer or ()),
+            fhir_topics=tuple(fhir_topic or ()),
         )
     )
 

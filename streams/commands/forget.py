@@ -9,7 +9,7 @@ from streams.live.canaries import is_canary
 from streams.live.forgetting import Audit, Found, ask, bury, delivered, look, note, now, subject_of, taken
 from streams.live.settings import Settings, SettingsError
 from streams.live.topics import TopicsError, check
-from streams.sinks.settings import DeliverySettings
+from streams.sinks.settings import DeliverySettings, FhirTopicSink
 
 _DELIVERERS: Final = {
     "done": "what it kept of the patient is deleted",
@@ -27,11 +27,14 @@ def run_forget(
     dry_run: bool,
     wait: float,
     deliverers: Sequence[str] = (),
+    fhir_topics: Sequence[str] = (),
 ) -> int:
     """Status 1 where no worker or deliverer has taken it in time: it will, once one runs; then run this again.
 
-    `deliverers` are the groups under which alerts are delivered; without them the one of the default settings.
+    `deliverers` are the groups under which alerts are delivered, `fhir_topics` the topics of FHIR resources; without
+    them those of the default settings.
     """
+    issues = fhir_topics or (FhirTopicSink.model_fields["topic"].default,)
     try:
         patient_id = sys.stdin.read().strip() if patient == "-" else patient
         key = settings.audit_key()
@@ -39,7 +42,10 @@ def run_forget(
         missing = [one for one in check(settings) if "missing" in one]
         if missing:
             raise Unusable("\n".join(missing))  # noqa: TRY301 - refused like other arguments
-        before = look(settings, patient_id)
+        before = look(settings, patient_id, issues)
+        lacking = [one for one in fhir_topics if one not in before.issues]
+        if lacking:
+            raise Unusable(f"--fhir-topic: there is no {settings.topic(lacking[0])}")  # noqa: TRY301 - likewise
         _say(before, "would be" if dry_run else "to be")
         if dry_run:
             return OK
@@ -48,15 +54,16 @@ def run_forget(
         audit = Audit(now(), "forget", "asked", subject_of(patient_id, key), by, reason)
         note(settings, audit)
         done = taken(settings, ask(settings, patient_id), wait)
-        after = look(settings, patient_id)
-        if done and after.alerts:
-            bury(settings, after.alerts)
-            after.alerts = look(settings, patient_id).alerts
         groups = deliverers or (DeliverySettings.model_fields["group"].default,)
         audit.deliverers = {one: delivered(settings, patient_id, one, wait) for one in groups} if done else None
-        clear = done and not after.state and not after.alerts and "waiting" not in (audit.deliverers or {}).values()
+        after = look(settings, patient_id, issues)
+        if done and bury(settings, after):
+            after = look(settings, patient_id, issues)
+        remains = after.state or after.alerts or any(after.issues.values())
+        clear = done and not remains and "waiting" not in (audit.deliverers or {}).values()
         audit.at, audit.stage = now(), "done" if clear else "incomplete"
         audit.state_deleted, audit.alerts_deleted = not after.state, len(before.alerts) - len(after.alerts)
+        audit.issues_deleted = {one: len(before.issues[one]) - len(found) for one, found in after.issues.items()}
         audit.left = after.left
         note(settings, audit)
     except (Unusable, SettingsError, TopicsError) as error:
@@ -82,6 +89,8 @@ def _refuse(patient_id: str, by: str | None, reason: str | None, key: str | None
 def _say(found: Found, will: str) -> None:
     print(f"state: {f'{will} deleted' if found.state else 'none'}")
     print(f"alerts: {len(found.alerts)} {will} deleted" if found.alerts else "alerts: none")
+    for topic, issues in found.issues.items():
+        print(f"{topic}: {len(issues)} resources {will} deleted" if issues else f"{topic}: none")
     for one in found.left:
         until = "for ever: its retention is without end" if one.until is None else f"until {one.until} or later"
         print(f"{one.topic}: {one.records} records stay {until}")

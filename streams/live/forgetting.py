@@ -3,14 +3,15 @@
 What asks a worker to forget stands on every input topic, behind all that the patient has there: so each topic's own
 message takes away what that topic brought, in whatever order they are read, and when all are read anew. A worker passes
 it on in `alert-log`, behind all that was said of the patient, where `cmvigil deliver` deletes what it keeps; takes the
-patient's alerts out of `alerts`; then deletes the state. What Kafka cannot delete by key is counted.
+patient's alerts out of `alerts`; then deletes the state. FHIR resources that a deliverer has put into a topic are
+deleted from here, once it has nothing more to put there. What Kafka cannot delete by key is counted.
 """
 
 import hashlib
 import hmac
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +19,7 @@ from kafka import TopicPartition
 
 from monitor.times import SECOND, iso
 from streams.live.clients import Record, open_consumer, partition_of, patiently, read, write
-from streams.live.messages import DeadLetter, Forget
+from streams.live.messages import PATIENT_HEADER, DeadLetter, Forget
 from streams.live.ownership import counting
 from streams.live.settings import Settings
 from streams.live.topics import INPUTS, STATE, open_admin, retention
@@ -41,6 +42,8 @@ class Found(msgspec.Struct):
     state: bool
     alerts: list[str]
     left: list[Left]
+    issues: dict[str, list[Record]]
+    """Of each topic of FHIR resources that is there, what deletes the patient's."""
 
 
 class Audit(msgspec.Struct, omit_defaults=True):
@@ -54,6 +57,8 @@ class Audit(msgspec.Struct, omit_defaults=True):
     reason: str | None = None
     state_deleted: bool | None = None
     alerts_deleted: int | None = None
+    issues_deleted: dict[str, int] | None = None
+    """FHIR resources, by topic."""
     deliverers: dict[str, str] | None = None
     """Of each group under which alerts are delivered: `done`, `waiting`, or `none` where nobody ever read."""
     left: list[Left] | None = None
@@ -72,8 +77,11 @@ def subject_of(patient_id: str, key: str) -> str:
     return "hmac-sha256:" + hmac.new(key.encode(), patient_id.encode(), hashlib.sha256).hexdigest()
 
 
-def look(settings: Settings, patient_id: str) -> Found:
-    """Reads the topics for a patient: of those keyed by patient, the partition that is theirs. Raises TopicsError."""
+def look(settings: Settings, patient_id: str, fhir_topics: Sequence[str] = ()) -> Found:
+    """Reads the topics for a patient: of those keyed by patient, the partition that is theirs. Raises TopicsError.
+
+    Those of FHIR resources may be missing.
+    """
     key = patient_id.encode()
     own = [partition_of(key, settings.partitions)]
     kept = retention(settings)
@@ -87,6 +95,12 @@ def look(settings: Settings, patient_id: str) -> Found:
                 alerts[one.key.decode()] = None
             else:
                 alerts.pop((one.key or b"").decode(), None)
+        there = consumer.topics() if fhir_topics else set()
+        issues = {
+            name: _issues(read(consumer, settings.topic(name)), key)
+            for name in fhir_topics
+            if settings.topic(name) in there
+        }
         mentions = _mention(patient_id)
         left = []
         for name in (*INPUTS, "alert-log", "dead-letters"):
@@ -98,7 +112,17 @@ def look(settings: Settings, patient_id: str) -> Found:
             ]
             if times:
                 left.append(Left(name, len(times), _until(max(times), kept.get(name, -1))))
-    return Found(state is not None, sorted(alerts), left)
+    return Found(state is not None, sorted(alerts), left, issues)
+
+
+def _issues(records: Iterable[Any], patient: bytes) -> list[Record]:
+    found: dict[bytes, Record] = {}
+    for one in records:
+        if one.value is not None and dict(one.headers).get(PATIENT_HEADER) == patient:
+            found[one.key] = Record(one.topic, one.key, None, one.partition)
+        else:
+            found.pop(one.key, None)
+    return list(found.values())
 
 
 def _is_of(value: bytes, patient_id: str) -> bool:
@@ -175,10 +199,16 @@ def delivered(settings: Settings, patient_id: str, group: str, wait: float) -> s
     return "done" if taken(settings, ends, wait, group) else "waiting"
 
 
-def bury(settings: Settings, alerts: list[str]) -> None:
-    """Takes alerts out of the compacted topic of which no worker knew any more. Raises TopicsError."""
-    if alerts:
-        write(settings, [Record(settings.topic("alerts"), one.encode(), None) for one in alerts])
+def bury(settings: Settings, found: Found) -> bool:
+    """Deletes FHIR resources, and alerts of which no worker knew any more; whether there were any.
+
+    Raises TopicsError.
+    """
+    records = [Record(settings.topic("alerts"), one.encode(), None) for one in found.alerts]
+    records += [one for issues in found.issues.values() for one in issues]
+    if records:
+        write(settings, records)
+    return bool(records)
 
 
 def note(settings: Settings, audit: Audit) -> None:

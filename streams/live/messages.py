@@ -6,6 +6,9 @@ import msgspec
 
 from monitor.times import Time, TimeError, parse_time
 
+PATIENT_HEADER: Final = "patient_id"
+"""Names, on a record that is keyed by something else, whose it is."""
+
 
 class Refused(NamedTuple):
     """An input that is no fact, with its bytes."""

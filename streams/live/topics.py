@@ -23,7 +23,14 @@ _FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.
 _BY_ARRIVAL: Final = {"message.timestamp.type": "LogAppendTime"}
 """Retention goes by a record's time; a log of the past must not be deleted as it arrives."""
 
-KEPT_FOREVER: Final = _FOREVER | _BY_ARRIVAL
+COMPACTED: Final = _BY_ARRIVAL | {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(64 * 1024 * 1024),
+    "min.cleanable.dirty.ratio": "0.1",
+    # What is deleted or replaced is off the disk within days, however quiet the topic: a segment that is still written
+    # is never cleaned otherwise.
+    "max.compaction.lag.ms": str(24 * _HOUR_MS),
+}
 
 
 class TopicsError(Exception):
@@ -48,18 +55,10 @@ class TopicLayout(NamedTuple):
 def layout(settings: Settings) -> list[TopicLayout]:
     """Every topic, by the names that the broker knows."""
     safe = _BY_ARRIVAL | {"min.insync.replicas": str(settings.min_insync_replicas)}
-    compacted = {
-        "cleanup.policy": "compact",
-        "segment.bytes": str(64 * 1024 * 1024),
-        "min.cleanable.dirty.ratio": "0.1",
-        # What is deleted or replaced is off the disk within days, however quiet the topic: a segment that is still
-        # written is never cleaned otherwise.
-        "max.compaction.lag.ms": str(24 * _HOUR_MS),
-    }
     wanted = {
         **dict.fromkeys(INPUTS, kept_for(settings.retention_hours)),
-        STATE: compacted | {_SIZE: str(LARGEST_REQUEST)},
-        "alerts": compacted,
+        STATE: COMPACTED | {_SIZE: str(LARGEST_REQUEST)},
+        "alerts": COMPACTED,
         "alert-log": kept_for(settings.alert_log_retention_hours),
         "audit-log": kept_for(settings.audit_log_retention_hours),
         "dead-letters": kept_for(settings.dead_letters_retention_hours) | {_SIZE: str(LARGEST_REQUEST)},

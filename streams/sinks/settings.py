@@ -15,7 +15,7 @@ from streams.live.settings import RetentionHours, Settings, is_loopback, load, r
 
 Severity = Literal["info", "warning", "critical"]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-STATEFUL: Final = frozenset(("alertmanager", "fhir"))
+STATEFUL: Final = frozenset(("alertmanager", "fhir", "fhir-topic"))
 """Kinds of sinks that keep one thing an alert: what was overtaken must not reach them late."""
 
 
@@ -115,7 +115,7 @@ class FhirSink(_HttpSink, _Fhir):
 
 
 class FhirTopicSink(_Sink, _Fhir):
-    """A Kafka topic of DetectedIssue resources, keyed by patient."""
+    """A compacted Kafka topic of DetectedIssue resources, keyed by the resource's id."""
 
     kind: Literal["fhir-topic"]
     topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,120}$")] = "detected-issues"

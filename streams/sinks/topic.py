@@ -1,4 +1,8 @@
-"""DetectedIssue resources to a Kafka topic, keyed by patient, each acknowledged by every replica in sync."""
+"""DetectedIssue resources to a compacted Kafka topic, each acknowledged by every replica in sync.
+
+The key is the resource's id, so that its last version stays and a forgotten patient's can be deleted; all of one
+patient are on one partition, in order, and name the patient in a header.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,9 +12,11 @@ import msgspec
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
+from streams.live.clients import partition_of
+from streams.live.messages import PATIENT_HEADER
 from streams.live.settings import Settings, kafka_options
-from streams.live.topics import KEPT_FOREVER, LARGEST_REQUEST, TopicLayout, TopicsError, create, kept_for
-from streams.sinks.changes import read_change
+from streams.live.topics import COMPACTED, LARGEST_REQUEST, TopicLayout, TopicsError, create, kept_for
+from streams.sinks.changes import read_change, stable_id
 from streams.sinks.detected_issue import Story, detected_issue
 from streams.sinks.sending import NO_ANSWER, Answer
 from streams.sinks.settings import FhirTopicSink
@@ -28,7 +34,8 @@ def topic_layout(settings: Settings, sink: FhirTopicSink) -> TopicLayout:
         "min.insync.replicas": str(settings.min_insync_replicas),
         "max.message.bytes": str(LARGEST_REQUEST),
     }
-    configs = KEPT_FOREVER | kept_for(sink.retention_hours) | limits
+    ageing = kept_for(sink.retention_hours) | {"cleanup.policy": "compact,delete"} if sink.retention_hours > 0 else {}
+    configs = COMPACTED | ageing | limits
     return TopicLayout(settings.topic(sink.topic), settings.partitions, settings.replication_factor, configs)
 
 
@@ -39,6 +46,7 @@ class TopicSender:
         self._settings, self._sink = settings, sink
         self._topic = settings.topic(sink.topic)
         self._producer: Any = None
+        self._partitions = 0
 
     async def send(self, deliveries: Sequence[Delivery]) -> list[Answer]:
         """Sends some changes, and waits for the broker's acknowledgment of each."""
@@ -63,6 +71,7 @@ class TopicSender:
                     request_timeout_ms=int(WAIT_SECONDS * 1000),
                     max_request_size=LARGEST_REQUEST,
                 )
+                self._partitions = len(self._producer.partitions_for(self._topic))
             sent = [self._start(one) for one in deliveries]
             answers = [self._answer(one) for one in sent]
         except (KafkaError, TopicsError, OSError, ValueError):
@@ -75,10 +84,15 @@ class TopicSender:
     def _start(self, delivery: Delivery) -> Any:
         change = read_change(delivery.body)
         resource = detected_issue(change, Story(delivery.first_emitted_at, delivery.actions), self._sink)
-        headers = [("alert_id", change.alert_id.encode()), ("seq", str(change.seq).encode())]
+        patient = change.patient_id.encode()
+        headers = [("alert_id", change.alert_id.encode()), ("seq", str(change.seq).encode()), (PATIENT_HEADER, patient)]
         try:
             return self._producer.send(
-                self._topic, key=change.patient_id.encode(), value=msgspec.json.encode(resource), headers=headers
+                self._topic,
+                key=stable_id(change.alert_id).encode(),
+                value=msgspec.json.encode(resource),
+                headers=headers,
+                partition=partition_of(patient, self._partitions),
             )
         except MessageSizeTooLargeError as error:
             return error

@@ -23,7 +23,7 @@ from tests.live.driver import (
 )
 from tests.live.test_canary import last
 from tests.live.test_faults import send_raw
-from tests.live.test_sinks import Deliverer, Threaded, webhook
+from tests.live.test_sinks import TOPIC_SINK, Deliverer, Threaded, webhook
 
 pytestmark = pytest.mark.live
 SECRET = "a secret of the audit"
@@ -205,3 +205,49 @@ def test_what_waits_to_be_delivered_goes_with_the_one_command_and_a_new_store_ne
     assert {one.body for one in hook.server.taken} == set(left)
     assert deliverer.stop() == 0
     hook.stop()
+
+
+def resources(settings, topic):
+    """The patients of the resources that a topic holds, by key."""
+    whose = {}
+    for one in records(settings, topic):
+        if one.value is None:
+            del whose[one.key]
+        else:
+            whose[one.key] = dict(one.headers)["patient_id"].decode()
+    return whose
+
+
+def test_fhir_resources_in_kafka_are_deleted_in_every_topic_that_is_named(settings, tmp_path):
+    patient = chosen()
+    send(settings, SAMPLE, folder=tmp_path)
+    toml = TOPIC_SINK + TOPIC_SINK.replace("issues", "ward") + 'topic = "of-the-ward"\n'
+    with workers(settings, tmp_path) as running:
+        assert_equal(settings, replayed(SAMPLE), running=running)
+        deliverer = Deliverer(settings, tmp_path / "store", toml).ready()
+        until(lambda: deliverer.metric("cmvigil_sink_lag_messages") == 0 and deliverer.pending() == 0)
+        held = resources(settings, "detected-issues")
+        assert held == resources(settings, "of-the-ward")
+        count = sum(one == patient for one in held.values())
+        assert count == len({json.loads(line)["alert_id"] for line in replayed(SAMPLE)}) - len(
+            {json.loads(line)["alert_id"] for line in others(patient)}
+        )
+
+        wrong = forget(settings, tmp_path, patient, "--fhir-topic", "nowhere")
+        assert wrong.returncode == 2
+        assert f"--fhir-topic: there is no {settings.topic('nowhere')}" in wrong.said()
+        assert records(settings, "audit-log") == []
+        done = forget(settings, tmp_path, patient)
+        assert done.returncode == 0, done.said()
+        assert f"detected-issues: {count} resources to be deleted" in done.said()
+        left = {key: one for key, one in held.items() if one != patient}
+        assert resources(settings, "detected-issues") == left
+        assert resources(settings, "of-the-ward") == held
+        assert audited(settings, patient)[-1]["issues_deleted"] == {"detected-issues": count}
+
+        both = forget(settings, tmp_path, patient, "--fhir-topic", "detected-issues", "--fhir-topic", "of-the-ward")
+        assert both.returncode == 0, both.said()
+        assert "detected-issues: none" in both.said()
+        assert resources(settings, "of-the-ward") == left
+        assert audited(settings, patient)[-1]["issues_deleted"] == {"detected-issues": 0, "of-the-ward": count}
+        assert deliverer.stop() == 0

@@ -12,6 +12,7 @@ from fhir.resources.R4B.detectedissue import DetectedIssue
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from standardwebhooks import Webhook
 
+from streams.live.clients import partition_of
 from streams.sinks.detected_issue import STATUS_OF
 from tests.live.broker import free_port
 from tests.live.driver import (
@@ -150,7 +151,10 @@ def _assert_issues(settings, wanted):
     for one in issues:
         resource = json.loads(one.value)
         DetectedIssue.model_validate(resource)
-        assert resource["patient"]["reference"] == f"Patient/{one.key.decode()}"
+        patient = dict(one.headers)["patient_id"]
+        assert resource["patient"]["reference"] == f"Patient/{patient.decode()}"
+        assert one.key.decode() == resource["id"]
+        assert one.partition == partition_of(patient, settings.partitions)
         found[resource["identifier"][0]["value"]] = resource["status"]
     assert found == {alert_id: STATUS_OF[last[alert_id, seq]["state"]] for alert_id, seq in stands.items()}
 

@@ -313,10 +313,14 @@ def issues(**given):
 
 
 def test_a_topic_of_fhir_resources_is_kept_as_its_own_sink_says():
-    assert issues().configs["retention.ms"] == "-1"
-    assert issues(retention_hours=24).configs["retention.ms"] == str(24 * 3_600_000)
-    assert {name for name, value in issues(retention_hours=24).configs.items() if issues().configs[name] != value} == {
-        "retention.ms"
+    forever, a_day = issues().configs, issues(retention_hours=24).configs
+    assert forever["cleanup.policy"] == "compact"
+    assert "retention.ms" not in forever
+    assert forever.items() ^ a_day.items() == {
+        ("cleanup.policy", "compact"),
+        ("cleanup.policy", "compact,delete"),
+        ("retention.ms", str(24 * 3_600_000)),
+        ("retention.bytes", "-1"),
     }
     assert issues(retention_hours=24).name == "st-mary-detected-issues"
 
