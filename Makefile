@@ -53,7 +53,7 @@ promtool:
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus prometheus-alertmanager \
 		> /dev/null; } || echo "promtool: not installed"
 
-test: .venv/dev promtool sbom ## Everything: what `check` runs, by every branch of monitor/, the slow and the live tests
+test: .venv/dev promtool sbom ## Everything: what `check` runs, with every branch of monitor/, the slow and the live tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

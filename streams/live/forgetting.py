@@ -12,6 +12,7 @@ import hmac
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -40,10 +41,11 @@ class Found(msgspec.Struct):
     """What the topics hold of a patient."""
 
     state: bool
-    alerts: list[str]
+    alerts: list[Record]
+    """What deletes the patient's from the compacted topic."""
     left: list[Left]
     issues: dict[str, list[Record]]
-    """Of each topic of FHIR resources that is there, what deletes the patient's."""
+    """The same of each topic of FHIR resources that is there."""
 
 
 class Audit(msgspec.Struct, omit_defaults=True):
@@ -89,15 +91,12 @@ def look(settings: Settings, patient_id: str, fhir_topics: Sequence[str] = ()) -
         state = None
         for one in counting(read(consumer, settings.topic(STATE), own)):
             state = one.value if one.key == key else state
-        alerts: dict[str, None] = {}
-        for one in read(consumer, settings.topic("alerts")):
-            if one.value is not None and _is_of(one.value, patient_id):
-                alerts[one.key.decode()] = None
-            else:
-                alerts.pop((one.key or b"").decode(), None)
+        alerts = _tombstones(read(consumer, settings.topic("alerts")), lambda one: _is_of(one.value, patient_id))
         there = consumer.topics() if fhir_topics else set()
         issues = {
-            name: _issues(read(consumer, settings.topic(name)), key)
+            name: _tombstones(
+                read(consumer, settings.topic(name)), lambda one: dict(one.headers).get(PATIENT_HEADER) == key
+            )
             for name in fhir_topics
             if settings.topic(name) in there
         }
@@ -112,13 +111,14 @@ def look(settings: Settings, patient_id: str, fhir_topics: Sequence[str] = ()) -
             ]
             if times:
                 left.append(Left(name, len(times), _until(max(times), kept.get(name, -1))))
-    return Found(state is not None, sorted(alerts), left, issues)
+    return Found(state is not None, alerts, left, issues)
 
 
-def _issues(records: Iterable[Any], patient: bytes) -> list[Record]:
+def _tombstones(records: Iterable[Any], theirs: Callable[[Any], bool]) -> list[Record]:
+    """What deletes from a compacted topic the last values by key that are a patient's."""
     found: dict[bytes, Record] = {}
     for one in records:
-        if one.value is not None and dict(one.headers).get(PATIENT_HEADER) == patient:
+        if one.value is not None and theirs(one):
             found[one.key] = Record(one.topic, one.key, None, one.partition)
         else:
             found.pop(one.key, None)
@@ -204,8 +204,7 @@ def bury(settings: Settings, found: Found) -> bool:
 
     Raises TopicsError.
     """
-    records = [Record(settings.topic("alerts"), one.encode(), None) for one in found.alerts]
-    records += [one for issues in found.issues.values() for one in issues]
+    records = [*found.alerts, *chain.from_iterable(found.issues.values())]
     if records:
         write(settings, records)
     return bool(records)
