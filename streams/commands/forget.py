@@ -63,7 +63,8 @@ def run_forget(
         clear = done and not remains and "waiting" not in (audit.deliverers or {}).values()
         audit.at, audit.stage = now(), "done" if clear else "incomplete"
         audit.state_deleted, audit.alerts_deleted = not after.state, len(before.alerts) - len(after.alerts)
-        audit.issues_deleted = {one: len(before.issues[one]) - len(found) for one, found in after.issues.items()}
+        # A deliverer may make its topic meanwhile.
+        audit.issues_deleted = {one: len(before.issues.get(one, ())) - len(left) for one, left in after.issues.items()}
         audit.left = after.left
         note(settings, audit)
     except (Unusable, SettingsError, TopicsError) as error:

@@ -23,6 +23,9 @@ class FakeConsumer:
         self.records, self.partitions, self.alive = list(records), partitions, alive
         self.at = {}
 
+    def topics(self):
+        return {one.topic for one in self.records}
+
     def partitions_for_topic(self, topic):
         return set(range(self.partitions))
 

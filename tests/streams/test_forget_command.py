@@ -10,8 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from streams.commands import forget
+from streams.live import forgetting
 from streams.live.canaries import PREFIX
-from streams.live.forgetting import _mention, _until, subject_of
+from streams.live.clients import Record
+from streams.live.forgetting import Found, _mention, _until, subject_of
+from streams.live.settings import load_settings
+from tests.streams.fake_log import FakeConsumer, Kept, opening
 
 CMVIGIL = str(Path(sys.executable).parent / "cmvigil")
 NOWHERE = ("--bootstrap", "127.0.0.1:1")
@@ -93,3 +98,28 @@ def test_an_id_that_json_escapes_is_found_too():
 def test_retention_without_end_is_told_as_never():
     assert _until(1_772_000_000_000, -1) is None
     assert _until(1_772_000_000_000, 3_600_000) == "2026-02-25T07:13:20Z"
+
+
+def test_of_fhir_resources_those_are_found_that_are_the_patients_and_still_there(monkeypatch):
+    mine, anothers = (("patient_id", b"p"),), (("patient_id", b"pp"),)
+    told = [(b"a", b"{}", mine), (b"b", b"{}", anothers), (b"c", b"{}", mine), (b"a", b"{ }", mine), (b"c", None, ())]
+    kept = [Kept("detected-issues", 1, offset, *one) for offset, one in enumerate(told)]
+    monkeypatch.setattr(forgetting, "open_consumer", opening(FakeConsumer(kept)))
+    monkeypatch.setattr(forgetting, "retention", lambda settings: {})
+    found = forgetting.look(load_settings(None, {}, partitions=2), "p", ["detected-issues", "not-there"])
+    assert found.issues == {"detected-issues": [Record("detected-issues", b"a", None, 1)]}
+
+
+def test_a_topic_of_fhir_resources_that_is_made_meanwhile_is_no_error(monkeypatch, tmp_path, capsys):
+    (tmp_path / "key").write_text("a secret of the audit\n")
+    looked = iter([Found(True, [], [], {}), Found(False, [], [], {"detected-issues": []})])
+    noted = []
+    answers = {"check": [], "taken": True, "ask": {}, "delivered": "done", "bury": False}
+    for name, answer in answers.items():
+        monkeypatch.setattr(forget, name, lambda *_, answer=answer: answer)
+    monkeypatch.setattr(forget, "look", lambda *_: next(looked))
+    monkeypatch.setattr(forget, "note", lambda settings, audit: noted.append((audit.stage, audit.issues_deleted)))
+    settings = load_settings(None, {}, audit_key_file=tmp_path / "key")
+    assert forget.run_forget(settings, "pat-77", by="Lee", reason=None, dry_run=False, wait=0) == 0
+    assert noted == [("asked", None), ("done", {"detected-issues": 0})]
+    assert "pat-77" not in capsys.readouterr().out
